@@ -1,0 +1,1 @@
+"""The question, the design and its measured answers; one folder a system."""

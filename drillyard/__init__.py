@@ -1,0 +1,1 @@
+"""drillyard: ML system designs, trained, served, loaded, broken and scored for real."""

@@ -1,0 +1,1 @@
+"""The vocabulary every part shares: contracts, service-level objectives, settings, errors."""

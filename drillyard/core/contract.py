@@ -1,0 +1,106 @@
+"""What crosses from training to serving: one ONNX file and its card.
+
+A registered model version is a folder with the three files named below. Tensor data types are those of the Open
+Inference Protocol v2 (https://github.com/open-inference/open-inference-protocol).
+"""
+
+import re
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from drillyard.core.errors import UsageError
+
+MODEL_FILE = "model.onnx"
+CARD_FILE = "card.json"
+# Real test inputs and the exported graph's own answers to them: `input.<tensor>`, `output.<tensor>` and `truth` arrays,
+# equal first dimension, no pickled objects. Serving warms up on it, drills draw their requests from it.
+SAMPLES_FILE = "samples.npz"
+
+CHAMPION = "champion"  # passed the gate; what serving follows
+CHALLENGER = "challenger"  # passed parity
+
+Dtype = Literal["FP32", "FP64", "UINT8", "INT64", "BOOL"]
+Interval = tuple[float, float, float]  # value, low and high end of the 95% confidence interval
+
+
+class Frozen(BaseModel):
+    """Base of every contract: immutable, and a stranger's extra field is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TensorSpec(Frozen):
+    """Name, data type and shape of one tensor; -1 is a free dimension, the first is always the batch."""
+
+    name: str
+    dtype: Dtype
+    shape: tuple[int, ...]
+
+
+class ModelRef(Frozen):
+    """A model in the registry, by version (`fraud/3`) or by alias (`fraud@champion`)."""
+
+    name: str
+    version: int | None = None
+    alias: str | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """`name`, `name@alias` or `name/version`; a bare name means the champion. Raises UsageError."""
+        match = re.fullmatch(r"([a-z][a-z0-9_-]*)(?:@([a-z][a-z0-9_-]*)|/([1-9][0-9]*))?", text)
+        if match is None:
+            raise UsageError("model", text, "NAME, NAME@ALIAS or NAME/VERSION, such as fraud@champion")
+        name, alias, version = match.groups()
+        if version is not None:
+            return cls(name=name, version=int(version))
+        return cls(name=name, alias=alias or CHAMPION)
+
+    def __str__(self) -> str:
+        return f"{self.name}/{self.version}" if self.version is not None else f"{self.name}@{self.alias}"
+
+
+class DatasetRef(Frozen):
+    """Which data a model was trained and tested on."""
+
+    name: str
+    sha256: str  # of the raw files' sha256 sums, in the source's order
+
+
+class Threshold(Frozen):
+    """A decision threshold inside the graph, and how it was chosen."""
+
+    value: float
+    chosen_by: str
+
+
+class Parity(Frozen):
+    """How far the exported graph's answers are from the trained model's, on real test samples."""
+
+    samples: int
+    max_abs_difference: float
+    tolerance: float
+    reason: str
+
+
+class ModelCard(Frozen):
+    """All that serving, drills and people need to know of one model version."""
+
+    name: str
+    version: int
+    task: Literal["classification", "anomaly-detection"]
+    recipe: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    labels: tuple[str, ...] = Field(description="classes in output order, or feature names for `reasons`")
+    threshold: Threshold | None
+    primary_metric: str = Field(description="the metric the gate compares; a key of `metrics`; higher is better")
+    metrics: dict[str, Interval]
+    dataset: DatasetRef
+    parity: Parity
+    commit: str
+    run_id: str
+    opset: int
+    onnx_sha256: str
+    samples_sha256: str
+    notes: dict[str, str] = Field(default_factory=dict, description="free facts for people, such as int8 speed ratio")

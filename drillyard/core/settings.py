@@ -1,0 +1,61 @@
+"""The environment, read once in main functions into one frozen value."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self
+
+from drillyard.core.contract import Frozen
+
+# What drillyard turns off in the libraries it stands on. Set (unless the user set them) before those are imported.
+NO_TELEMETRY = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "1",
+}
+
+
+class Settings(Frozen):
+    """Where state lies and which servers are used; every field names its environment variable."""
+
+    home: Path  # DRILLYARD_HOME: state of this checkout; default .drillyard in the working folder
+    cache: Path  # DRILLYARD_CACHE: verified downloads, shared by checkouts; default the user's cache folder
+    data_dir: Path | None  # DRILLYARD_DATA_DIR: files supplied by hand, looked at before any download
+    tracking_uri: str  # MLFLOW_TRACKING_URI: default SQLite under home
+    ray_address: str | None  # RAY_ADDRESS: an existing cluster; default a local one for each command
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str], cwd: Path | None = None) -> Self:
+        home = ((cwd or Path.cwd()) / env.get("DRILLYARD_HOME", ".drillyard")).resolve()
+        default_cache = Path(env.get("XDG_CACHE_HOME") or Path(env.get("HOME", "/tmp")) / ".cache") / "drillyard"
+        data_dir = env.get("DRILLYARD_DATA_DIR")
+        return cls(
+            home=home,
+            cache=Path(env.get("DRILLYARD_CACHE") or default_cache).resolve(),
+            data_dir=Path(data_dir).resolve() if data_dir else None,
+            tracking_uri=env.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home / 'mlflow.db'}",
+            ray_address=env.get("RAY_ADDRESS") or None,
+        )
+
+    @property
+    def artifacts(self) -> Path:
+        """MLflow's artifact root when the store is the embedded one."""
+        return self.home / "artifacts"
+
+    @property
+    def models(self) -> Path:
+        """Verified copies of registered models: <name>/<version>/."""
+        return self.home / "models"
+
+    @property
+    def runs(self) -> Path:
+        """Training runs as written by the trainer, kept until (and after) they are tracked."""
+        return self.home / "runs"
+
+    @property
+    def reports(self) -> Path:
+        return self.home / "reports"
+
+    @property
+    def server_state(self) -> Path:
+        """Process ids and addresses of a server started by `drillyard serve up`."""
+        return self.home / "server.json"

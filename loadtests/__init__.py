@@ -1,0 +1,1 @@
+"""A promise to a verdict."""

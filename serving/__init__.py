@@ -1,0 +1,1 @@
+"""Registered model to answered request."""

@@ -1,0 +1,1 @@
+"""Fraud detection without labels: a denoising autoencoder whose residuals are scored."""

@@ -1,0 +1,196 @@
+"""The model registry: publish a run, put a challenger to the gate, move the champion alias, roll back."""
+
+import hashlib
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+
+from drillyard.core.contract import (
+    CARD_FILE,
+    CHALLENGER,
+    CHAMPION,
+    MODEL_FILE,
+    Interval,
+    ModelCard,
+    ModelRef,
+)
+from drillyard.core.errors import ArtifactRefused, GateRefused, ModelNotFound, UsageError
+from drillyard.core.settings import Settings
+from pipelines import system, tracking
+from pipelines.graph import predictor
+from pipelines.intervals import difference
+from pipelines.runfolder import RunFolder
+
+_PROMOTED, _ROLLED_BACK = "promoted_at", "rolled_back_at"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelVersion:
+    """One line of `drillyard models list`."""
+
+    name: str
+    version: int
+    aliases: tuple[str, ...]
+    promoted_at: str | None
+    rolled_back_at: str | None
+    run_id: str | None
+    recipe: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Promotion:
+    """What the gate found."""
+
+    ref: ModelRef
+    metric: str
+    previous: ModelRef | None
+    difference: Interval | None  # challenger - champion on the challenger's test slice; None without a champion
+
+
+def publish(folder: RunFolder, settings: Settings, run_id: str | None) -> ModelRef:
+    """Track the run, register its model and make it the challenger. Raises ServiceUnreachable; keeps the folder."""
+    run_id, source = tracking.log(folder, settings, run_id)
+    client = tracking.connect(settings)
+    card = folder.card
+    _ensure(client, card.name)
+    version = int(client.create_model_version(card.name, source=source, run_id=run_id).version)
+    # The number is known only now; until its card names it, the version has no alias and is not served.
+    folder.write_card(card.model_copy(update={"version": version, "run_id": run_id}))
+    client.log_artifact(run_id, str(folder.model / CARD_FILE), tracking.MODEL_ARTIFACT)
+    client.set_model_version_tag(card.name, str(version), "recipe", card.recipe)
+    client.set_registered_model_alias(card.name, CHALLENGER, str(version))
+    return ModelRef(name=card.name, version=version)
+
+
+def promote(
+    ref: ModelRef, settings: Settings, *, force: bool = False, say: Callable[[str], None] = lambda _: None
+) -> Promotion:
+    """Make the version champion if it passes the gate against the present one. Raises GateRefused, ModelNotFound."""
+    client = tracking.connect(settings)
+    challenger = resolve(client, ref)
+    champion = _alias(client, ref.name, CHAMPION)
+    metric = system.get(ref.name).primary_metric
+    found: Interval | None = None
+    if champion is not None and champion != challenger:
+        say(f"gate: {challenger} against the champion {champion}")
+        found = _compare(challenger, champion, settings, say)
+        _, low, high = found
+        if high < 0 and not force:
+            raise GateRefused(
+                f"{challenger} is worse than the champion {champion} on the same test slice: {metric} "
+                f"{found[0]:+.4f} (95% interval {low:+.4f} to {high:+.4f}); it stays challenger"
+            )
+    now = datetime.now(UTC).isoformat(timespec="milliseconds")
+    client.set_model_version_tag(ref.name, str(challenger.version), _PROMOTED, now)
+    client.set_registered_model_alias(ref.name, CHAMPION, str(challenger.version))
+    return Promotion(ref=challenger, metric=metric, previous=champion, difference=found)
+
+
+def rollback(name: str, settings: Settings) -> ModelRef:
+    """Give the champion alias back to the version that had it before. Raises UsageError when there is none."""
+    client = tracking.connect(settings)
+    current = resolve(client, ModelRef(name=name, alias=CHAMPION))
+    earlier = [
+        model
+        for model in versions(settings, name)
+        if model.promoted_at and not model.rolled_back_at and model.version != current.version
+    ]
+    if not earlier:
+        raise UsageError("model", name, "a model with an earlier champion to go back to")
+    chosen = max(earlier, key=lambda model: model.promoted_at or "")
+    now = datetime.now(UTC).isoformat(timespec="milliseconds")
+    client.set_model_version_tag(name, str(current.version), _ROLLED_BACK, now)
+    client.set_registered_model_alias(name, CHAMPION, str(chosen.version))
+    return ModelRef(name=name, version=chosen.version)
+
+
+def versions(settings: Settings, name: str | None = None) -> list[ModelVersion]:
+    """Every registered version, newest first within a model."""
+    client = tracking.connect(settings)
+    found = []
+    for model in client.search_registered_models():
+        if name not in (None, model.name):
+            continue
+        for version in client.search_model_versions(f"name='{model.name}'"):
+            number = int(version.version)
+            aliases = tuple(alias for alias, at in model.aliases.items() if int(at) == number)
+            found.append(
+                ModelVersion(
+                    name=model.name,
+                    version=number,
+                    aliases=aliases,
+                    promoted_at=version.tags.get(_PROMOTED),
+                    rolled_back_at=version.tags.get(_ROLLED_BACK),
+                    run_id=version.run_id,
+                    recipe=version.tags.get("recipe", ""),
+                )
+            )
+    return sorted(found, key=lambda model: (model.name, -model.version))
+
+
+def resolve(client: MlflowClient, ref: ModelRef) -> ModelRef:
+    """The same model by version number. Raises ModelNotFound."""
+    if ref.version is None:
+        found = _alias(client, ref.name, ref.alias or CHAMPION)
+        if found is None:
+            raise ModelNotFound(str(ref), f"train one: drillyard train {ref.name}")
+        return found
+    try:
+        client.get_model_version(ref.name, str(ref.version))
+    except MlflowException as error:
+        raise ModelNotFound(str(ref), "see what there is: drillyard models list") from error
+    return ref
+
+
+def read_card(ref: ModelRef, settings: Settings) -> ModelCard:
+    """The card of a registered version."""
+    with tempfile.TemporaryDirectory() as name:
+        return _fetch(resolve(tracking.connect(settings), ref), Path(name))[1]
+
+
+def _compare(challenger: ModelRef, champion: ModelRef, settings: Settings, say: Callable[[str], None]) -> Interval:
+    """Difference of the primary metric on the challenger's own test slice."""
+    with tempfile.TemporaryDirectory() as name:
+        new_path, new_card = _fetch(challenger, Path(name) / "challenger")
+        old_path, old_card = _fetch(champion, Path(name) / "champion")
+        if new_card.labels != old_card.labels:
+            raise GateRefused(
+                f"{challenger} (data set {new_card.dataset.name}) and the champion {champion} (data set "
+                f"{old_card.dataset.name}) answer different questions; to switch, promote it with --force"
+            )
+        the_system = system.get(challenger.name)
+        test = the_system.load(new_card.dataset.name, settings, say).test
+        outputs = [predictor(path)(test.inputs) for path in (new_path, old_path)]
+        return difference(the_system.primary, outputs[0], outputs[1], test.truth)
+
+
+def _fetch(ref: ModelRef, target: Path) -> tuple[Path, ModelCard]:
+    if ref.version is None:
+        raise ModelNotFound(str(ref), "name it by version")
+    target.mkdir(parents=True, exist_ok=True)
+    folder = tracking.download_model(ref.name, ref.version, target)
+    card = ModelCard.model_validate_json((folder / CARD_FILE).read_text())
+    if hashlib.sha256((folder / MODEL_FILE).read_bytes()).hexdigest() != card.onnx_sha256:
+        raise ArtifactRefused(str(ref), f"{MODEL_FILE} is not the file its card describes")
+    return folder / MODEL_FILE, card
+
+
+def _ensure(client: MlflowClient, name: str) -> None:
+    try:
+        client.get_registered_model(name)
+    except MlflowException:
+        client.create_registered_model(name)
+
+
+def _alias(client: MlflowClient, name: str, alias: str) -> ModelRef | None:
+    try:
+        version: Any = client.get_model_version_by_alias(name, alias)
+    except MlflowException:
+        return None
+    return ModelRef(name=name, version=int(version.version))

@@ -1,0 +1,211 @@
+"""The one place that speaks MLflow tracking.
+
+A run is written live while it trains and completed from its run folder. A store that dies on the way costs the live
+view only: the folder holds everything, and `log` writes it again from there.
+"""
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import urlparse
+
+import mlflow
+import mlflow.onnx
+import numpy as np
+import onnx
+import requests
+from mlflow.data.http_dataset_source import HTTPDatasetSource
+from mlflow.data.meta_dataset import MetaDataset
+from mlflow.entities import Metric
+from mlflow.models import ModelSignature
+from mlflow.tracking import MlflowClient
+from mlflow.types import Schema, TensorSpec
+
+from drillyard.core import contract
+from drillyard.core.errors import ServiceUnreachable
+from drillyard.core.settings import Settings
+from pipelines.loop import Record
+from pipelines.runfolder import RunFolder
+
+MODEL_ARTIFACT = "model"
+_FLUSH_S = 2.0
+_NUMPY = {"FP32": np.float32, "FP64": np.float64, "UINT8": np.uint8, "INT64": np.int64, "BOOL": np.bool_}
+# A dead server must fail in seconds, not after MLflow's default of seven retries with growing pauses.
+_PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "15"}
+
+
+def connect(settings: Settings) -> MlflowClient:
+    """A client of the store that has just answered. Raises ServiceUnreachable."""
+    for key, value in _PATIENCE.items():
+        os.environ.setdefault(key, value)
+    uri = settings.tracking_uri
+    try:
+        if urlparse(uri).scheme in ("http", "https"):
+            requests.get(f"{uri.rstrip('/')}/health", timeout=5).raise_for_status()
+        else:
+            settings.home.mkdir(parents=True, exist_ok=True)
+        mlflow.set_tracking_uri(uri)
+        mlflow.set_registry_uri(uri)
+        client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+        client.search_experiments(max_results=1)
+    except Exception as error:  # MLflow wraps driver, socket and HTTP errors of many kinds
+        raise ServiceUnreachable(
+            "the MLflow tracking store", uri, f"check MLFLOW_TRACKING_URI and start it ({_brief(error)})"
+        ) from error
+    return client
+
+
+def experiment(client: MlflowClient, name: str, settings: Settings) -> str:
+    """The experiment's id; made when there is none, with artifacts under home when the store is the embedded one."""
+    found = client.get_experiment_by_name(name)
+    if found is not None:
+        return found.experiment_id
+    embedded = settings.tracking_uri.startswith("sqlite")
+    return client.create_experiment(name, artifact_location=settings.artifacts.as_uri() if embedded else None)
+
+
+class LiveRun:
+    """An MLflow run that follows training. When the store dies it says so once and goes on without it."""
+
+    def __init__(self, client: MlflowClient, run_id: str, say: Callable[[str], None]) -> None:
+        self._client, self._say = client, say
+        self.run_id: str | None = run_id
+        self._waiting: list[Metric] = []
+        self._flushed = time.monotonic()
+
+    @classmethod
+    def start(cls, folder: RunFolder, settings: Settings, say: Callable[[str], None]) -> Self:
+        """Raises ServiceUnreachable: a run that cannot be tracked is not started."""
+        client = connect(settings)
+        recipe = folder.recipe
+        mlflow.enable_system_metrics_logging()
+        mlflow.set_system_metrics_sampling_interval(5)
+        run = mlflow.start_run(
+            experiment_id=experiment(client, recipe["system"], settings),
+            run_name=folder.path.name,
+            log_system_metrics=True,
+        )
+        mlflow.log_params(_params(recipe))
+        return cls(client, run.info.run_id, say)
+
+    def log(self, record: Record) -> None:
+        if self.run_id is None:
+            return
+        self._waiting += _metrics(record)
+        if time.monotonic() - self._flushed < _FLUSH_S:
+            return
+        try:
+            self._client.log_batch(self.run_id, metrics=self._waiting)
+        except Exception as error:  # any failure of the store; training must not die of it
+            self._say(f"tracking store lost ({_brief(error)}); training goes on, the run is kept in its folder")
+            self.run_id = None
+        self._waiting, self._flushed = [], time.monotonic()
+
+    def stop(self, status: str) -> None:
+        """End the live part; the run's last waiting metrics are written."""
+        try:
+            if self.run_id is not None and self._waiting:
+                self._client.log_batch(self.run_id, metrics=self._waiting)
+            mlflow.end_run(status)
+        except Exception as error:
+            self._say(f"tracking store lost at the end of training ({_brief(error)})")
+            self.run_id = None
+
+
+def log(folder: RunFolder, settings: Settings, run_id: str | None) -> tuple[str, str]:
+    """Complete run `run_id` (or a new run) from the folder; returns its id and the model's artifact address.
+
+    Raises ServiceUnreachable with the words to try again by; the folder is untouched by a failure.
+    """
+    client = connect(settings)
+    card, recipe = folder.card, folder.recipe
+    try:
+        with mlflow.start_run(
+            run_id=run_id,
+            experiment_id=experiment(client, recipe["system"], settings),
+            run_name=folder.path.name,
+            log_system_metrics=False,
+        ) as run:
+            if run_id is None:
+                mlflow.log_params(_params(recipe))
+                _log_records(client, run.info.run_id, folder.records())
+            mlflow.log_metrics({f"test/{name}": value for name, (value, _, _) in card.metrics.items()})
+            mlflow.set_tags({"commit": card.commit, "dataset.sha256": card.dataset.sha256, "recipe": recipe["name"]})
+            _log_lineage(card)
+            for name in ("recipe.json", "evaluation.json"):
+                mlflow.log_artifact(str(folder.path / name))
+            mlflow.log_artifacts(str(folder.plots), "plots")
+            _describe(folder)
+            mlflow.log_artifacts(str(folder.model), MODEL_ARTIFACT)
+            return run.info.run_id, f"{run.info.artifact_uri}/{MODEL_ARTIFACT}"
+    except Exception as error:
+        raise ServiceUnreachable(
+            "the MLflow tracking store",
+            settings.tracking_uri,
+            f"nothing is lost: run `drillyard models relog {folder.path}` when it is back ({_brief(error)})",
+        ) from error
+
+
+def _describe(folder: RunFolder) -> None:
+    """MLflow's own description (MLmodel, signature, requirements) beside our files, so its tools can load the model."""
+    described = folder.path / "mlmodel"
+    if described.is_dir():
+        return
+    card = folder.card
+    mlflow.onnx.save_model(
+        onnx.load(str(folder.onnx)),
+        str(described),
+        signature=ModelSignature(inputs=_schema(card.inputs), outputs=_schema(card.outputs)),
+        # Named here because inferring them starts a process that imports the model.
+        pip_requirements=["mlflow", "onnx", "onnxruntime"],
+        metadata={"card": contract.CARD_FILE},
+    )
+    for path in described.iterdir():
+        if path.name != contract.MODEL_FILE:
+            path.rename(folder.model / path.name)
+
+
+def _schema(tensors: tuple[contract.TensorSpec, ...]) -> Schema:
+    return Schema([TensorSpec(np.dtype(_NUMPY[tensor.dtype]), tensor.shape, tensor.name) for tensor in tensors])
+
+
+def _log_lineage(card: contract.ModelCard) -> None:
+    digest = card.dataset.sha256[:36]  # the store's column is 36 wide; the whole sum is a tag of the run
+    source = HTTPDatasetSource(f"drillyard:{card.dataset.name}")
+    mlflow.log_input(MetaDataset(source=source, name=card.dataset.name, digest=digest), context="training")
+
+
+def _log_records(client: MlflowClient, run_id: str, records: list[Record]) -> None:
+    metrics = [metric for record in records for metric in _metrics(record)]
+    for start in range(0, len(metrics), 900):  # the store takes at most 1,000 a call
+        client.log_batch(run_id, metrics=metrics[start : start + 900])
+
+
+def _metrics(record: Record) -> list[Metric]:
+    values = {
+        "train/loss": record.loss,
+        "train/learning_rate": record.learning_rate,
+        "train/samples_per_s": record.samples_per_s,
+        "validation/loss": record.validation_loss,
+    }
+    now = int(time.time() * 1000)
+    return [Metric(key, value, now, record.step) for key, value in values.items() if value is not None]
+
+
+def _params(recipe: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in recipe.items():
+        flat |= _params(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
+
+
+def _brief(error: Exception) -> str:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0][:200]
+
+
+def download_model(name: str, version: int, target: Path) -> Path:
+    """The files of a registered version, in a folder under `target`."""
+    return Path(mlflow.artifacts.download_artifacts(f"models:/{name}/{version}", dst_path=str(target)))

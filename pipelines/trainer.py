@@ -1,0 +1,192 @@
+"""The training loop on Ray Train: recipe -> weights, data-parallel, surviving killed workers.
+
+Ray must be initialised by the caller. Progress travels from rank 0 to the caller through a small queue actor, so it is
+seen wherever the workers run.
+"""
+
+import os
+import tempfile
+import threading
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+import ray.train
+import torch
+from ray.train import Checkpoint, CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+from ray.train.torch import TorchConfig, TorchTrainer
+from ray.util.queue import Empty, Queue
+
+from drillyard.core.errors import TrainingFailed, UsageError
+from pipelines import loop
+from pipelines.loop import Record
+from pipelines.system import Arrays, Dataset, Recipe
+
+STATE_FILE = "state.pt"
+MAX_WORKER_FAILURES = 3
+
+# Read by Ray Train's controller; the defaults wait seconds between looks, which a short run pays at start and end.
+_CONTROLLER_ENV = {"RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.25"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """Weights, and how they came about."""
+
+    weights: dict[str, torch.Tensor]
+    records: list[Record]
+    device: str
+    restarts: int  # times the workers were restarted from a checkpoint
+
+
+def train(
+    recipe: Recipe,
+    dataset: Dataset,
+    *,
+    workers: int,
+    folder: Path,
+    on_record: Callable[[Record], None] = lambda _: None,
+) -> Trained:
+    """Train on `workers` Ray workers; checkpoints go to `folder`.
+
+    Uses one CUDA device a worker (NCCL) when the cluster has that many, else one CPU a worker (gloo).
+    Raises TrainingFailed on divergence or when the workers keep dying, UsageError when they cannot fit the cluster.
+    """
+    use_gpu = _check_room(workers)
+    for key, value in _CONTROLLER_ENV.items():
+        os.environ.setdefault(key, value)
+    queue = Queue(actor_options={"num_cpus": 0})
+    trainer = TorchTrainer(
+        _work,
+        train_loop_config={
+            "recipe": recipe,
+            "labels": dataset.labels,
+            # References, not arrays: the object store shares one copy among the workers of a node.
+            "fit": ray.put(dict(dataset.fit)),
+            "fit_validation": ray.put(dict(dataset.fit_validation)),
+            "queue": queue,
+        },
+        torch_config=TorchConfig(backend="nccl" if use_gpu else "gloo"),
+        scaling_config=ScalingConfig(num_workers=workers, use_gpu=use_gpu, resources_per_worker=_resources(use_gpu)),
+        run_config=RunConfig(
+            name="ray-train",
+            storage_path=str(folder),
+            failure_config=FailureConfig(max_failures=MAX_WORKER_FAILURES),
+            checkpoint_config=CheckpointConfig(num_to_keep=2),
+        ),
+    )
+    records: list[Record] = []
+    try:
+        outcome = _fit(trainer, queue, records, on_record)
+    finally:
+        queue.shutdown(force=True)
+    return Trained(weights=outcome["weights"], records=records, device=outcome["device"], restarts=outcome["restarts"])
+
+
+def _check_room(workers: int) -> bool:
+    """Whether each worker gets a GPU. Raises UsageError when the cluster has too few CPUs."""
+    resources = ray.cluster_resources()
+    if workers < 1 or workers > resources.get("CPU", 0):
+        raise UsageError("workers", workers, f"1 to {int(resources.get('CPU', 0))}, the cluster's CPUs")
+    return bool(resources.get("GPU", 0) >= workers)
+
+
+def _resources(use_gpu: bool) -> dict[str, float]:
+    return {"CPU": 1, "GPU": 1} if use_gpu else {"CPU": 1}
+
+
+def _fit(
+    trainer: TorchTrainer, queue: Queue, records: list[Record], on_record: Callable[[Record], None]
+) -> dict[str, Any]:
+    """Run `fit` in a thread and handle what the workers tell, until both are done; returns rank 0's last words."""
+    errors: list[BaseException] = []
+
+    def target() -> None:
+        try:
+            trainer.fit()
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=target, name="ray-train-fit", daemon=True)
+    thread.start()
+    outcome: dict[str, Any] = {"device": "", "restarts": -1}
+    while thread.is_alive() or not queue.empty():
+        try:
+            kind, content = queue.get(timeout=0.5)
+        except Empty:
+            continue
+        if kind == "record":
+            records.append(content)
+            on_record(content)
+        elif kind == "started":
+            outcome["device"] = content
+            outcome["restarts"] += 1
+        else:
+            outcome[kind] = content
+    thread.join()
+    if "diverged" in outcome:
+        raise TrainingFailed(outcome["diverged"])
+    if errors:
+        raise TrainingFailed(f"training stopped: {_root_cause(errors[0])}") from errors[0]
+    return outcome
+
+
+def _root_cause(error: BaseException) -> str:
+    lines = [line for line in str(error).strip().splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__
+
+
+@dataclass
+class _RayPeer:
+    """The loop's view of a Ray Train worker."""
+
+    rank: int
+    world_size: int
+    device: torch.device
+    queue: Queue
+
+    def tell(self, record: Record) -> None:
+        self.queue.put(("record", record))
+
+    def save(self, state: dict[str, Any], record: Record) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            checkpoint = None
+            if self.rank == 0:
+                torch.save(state, Path(folder) / STATE_FILE)
+                checkpoint = Checkpoint.from_directory(folder)
+            ray.train.report(asdict(record), checkpoint=checkpoint)
+
+    def restore(self) -> dict[str, Any] | None:
+        checkpoint = ray.train.get_checkpoint()
+        if checkpoint is None:
+            return None
+        with checkpoint.as_directory() as folder:
+            return torch.load(Path(folder) / STATE_FILE, map_location="cpu", weights_only=True)
+
+
+def _work(config: dict[str, Any]) -> None:
+    """What each Ray Train worker runs."""
+    context = ray.train.get_context()
+    peer = _RayPeer(
+        rank=context.get_world_rank(),
+        world_size=context.get_world_size(),
+        device=ray.train.torch.get_device(),
+        queue=config["queue"],
+    )
+    if peer.device.type == "cpu":
+        torch.set_num_threads(1)  # one CPU a worker: more threads would fight over the same cores
+    if peer.rank == 0:
+        peer.queue.put(("started", str(peer.device)))
+    fit: Arrays = ray.get(config["fit"])
+    fit_validation: Arrays = ray.get(config["fit_validation"])
+    try:
+        weights = loop.run(config["recipe"], config["labels"], fit, fit_validation, peer)
+    except TrainingFailed as error:
+        # Told, not raised: Ray would restart the workers and diverge again.
+        if peer.rank == 0:
+            peer.queue.put(("diverged", str(error)))
+        return
+    if peer.rank == 0:
+        peer.queue.put(("weights", weights))

@@ -58,12 +58,14 @@ class Peer(Protocol):
 def run(
     recipe: Recipe, labels: tuple[str, ...], fit: Arrays, fit_validation: Arrays, peer: Peer
 ) -> dict[str, torch.Tensor]:
-    """Train and return the weights on the CPU, finalised on rank 0. Raises TrainingFailed when the loss is not finite."""
+    """Train and return the weights on the CPU, finalised on rank 0. Raises TrainingFailed on a loss that is not finite."""
     config = recipe.train
     torch.manual_seed(config.seed)
     model = recipe.model.build(labels)
     model.prepare(fit)
-    model.to(peer.device, memory_format=torch.channels_last if config.channels_last else torch.preserve_format)
+    model.to(peer.device)
+    if config.channels_last:
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch lacks this overload
     wrapped = _wrap(model, peer)
     average = copy.deepcopy(model) if config.ema_decay else None
 

@@ -20,6 +20,7 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
+        del closure
         for group in self.param_groups:
             for weight in group["params"]:
                 if weight.grad is None:

@@ -6,10 +6,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from drillyard.core.contract import ModelCard, ModelRef, Threshold
+from drillyard.core.contract import ModelCard, ModelRef
 from drillyard.core.errors import GateRefused
 from drillyard.core.settings import Settings
 from pipelines import export, quantize, registry, system, tracking, trainer
@@ -60,7 +61,7 @@ def run(recipe: Recipe, settings: Settings, *, workers: int, listener: Listener)
         listener.say(f"loading {recipe.dataset}")
         dataset = the_system.load(recipe.dataset, settings, listener.say)
         trained = _train(recipe, dataset, workers, folder, live, listener)
-        card, evaluation = _prove(recipe, dataset, trained, folder, listener)
+        evaluation = _prove(recipe, dataset, trained, folder, listener)
         status = "FINISHED"
     finally:
         live.stop(status)
@@ -105,7 +106,7 @@ def _train(
 
 def _prove(
     recipe: Recipe, dataset: Dataset, trained: trainer.Trained, folder: RunFolder, listener: Listener
-) -> tuple[ModelCard, Evaluation]:
+) -> Evaluation:
     """Export the trained model, show that the file answers as it does, and write what it is worth onto its card."""
     the_system = system.get(recipe.system)
     spec = recipe.model.spec(dataset.labels)
@@ -134,6 +135,7 @@ def _prove(
         threshold=threshold,
         primary_metric=the_system.primary_metric,
         metrics=evaluation.metrics,
+        baselines=evaluation.baselines,
         dataset=dataset.ref,
         parity=parity,
         commit=commit(),
@@ -144,7 +146,7 @@ def _prove(
         notes=notes,
     )
     folder.write_card(card)
-    return card, evaluation
+    return evaluation
 
 
 def _restore(recipe: Recipe, dataset: Dataset, trained: trainer.Trained) -> TrainableModel:
@@ -159,9 +161,7 @@ def _quantized(recipe: Recipe, the_system: system.System, dataset: Dataset, fold
     folder.onnx.rename(exact)
     quantize.quantize(exact, folder.onnx, dataset.fit)
     held = dataset.validation
-    before, after = (
-        the_system.primary(predictor(path)(held.inputs), held.truth) for path in (exact, folder.onnx)
-    )
+    before, after = (the_system.primary(predictor(path)(held.inputs), held.truth) for path in (exact, folder.onnx))
     loss = before - after
     if loss > quantize.MAX_LOSS:
         raise GateRefused(
@@ -184,12 +184,10 @@ def _write_samples(path: Path, predict: Predict, dataset: Dataset, seed: int) ->
         chosen = np.union1d(chosen, np.flatnonzero(truth))
     inputs = {name: values[chosen] for name, values in dataset.test.inputs.items()}
     outputs = predict(inputs)
-    np.savez_compressed(
-        path,
-        truth=truth[chosen],
-        **{f"input.{name}": values for name, values in inputs.items()},
-        **{f"output.{name}": values for name, values in outputs.items()},
-    )
+    arrays: dict[str, Any] = {"truth": truth[chosen]}
+    arrays |= {f"input.{name}": values for name, values in inputs.items()}
+    arrays |= {f"output.{name}": values for name, values in outputs.items()}
+    np.savez_compressed(path, **arrays)
 
 
 def commit() -> str:
@@ -204,5 +202,3 @@ def commit() -> str:
 
 def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-

@@ -1,7 +1,7 @@
-"""Where a data file can be had: each place is a pooch downloader that leaves the file's content at `output_file`.
+"""Where a data file can be had: each place is a pooch downloader that leaves the content at `output_file`.
 
-A place never judges the content; the caller checks the hash. It raises OSError or PlaceUnavailable when it cannot serve.
-"""
+A place never judges the content; the caller checks the hash. It raises OSError or PlaceUnavailable when it cannot
+serve.
 
 import gzip
 import hashlib
@@ -24,7 +24,7 @@ class PlaceUnavailable(Exception):
 class Place(Protocol):
     """A callable as `pooch.retrieve` expects for its `downloader`."""
 
-    def __call__(self, url: str, output_file: str | Path, pooch: Any) -> None: ...
+    def __call__(self, url: str, output_file: str | Path, pooch_: Any, /) -> None: ...
 
 
 @dataclass(frozen=True)

@@ -32,9 +32,7 @@ def confusion_matrix(predicted: Array, truth: Array, labels: tuple[str, ...], fo
     return _save(figure, folder / "confusion_matrix.png")
 
 
-def precision_recall(
-    scores: Mapping[str, Array], truth: Array, threshold: float | None, folder: Path
-) -> Path:
+def precision_recall(scores: Mapping[str, Array], truth: Array, threshold: float | None, folder: Path) -> Path:
     """One curve a scorer; the first is the model's own, with its operating point."""
     figure = matplotlib.figure.Figure(figsize=(7, 5), layout="constrained")
     axes = figure.subplots()
@@ -60,7 +58,7 @@ def score_histogram(score: Array, truth: Array, threshold: float, folder: Path) 
     """Scores of legitimate and fraudulent rows on a log axis, each normalised to its own count."""
     figure = matplotlib.figure.Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
-    bins = np.geomspace(max(float(score.min()), 1e-6), float(score.max()), 60)
+    bins = np.geomspace(max(float(score.min()), 1e-6), float(score.max()), 60).tolist()
     for name, chosen in (("legitimate", ~truth), ("fraud", truth)):
         weights = np.full(int(chosen.sum()), 100 / max(int(chosen.sum()), 1))
         axes.hist(score[chosen], bins=bins, weights=weights, alpha=0.6, label=name)

@@ -66,7 +66,7 @@ def _seconds(predict: Any, rows: Arrays, calls: int = 20) -> float:
     return time.perf_counter() - started
 
 
-class _Rows(CalibrationDataReader):  # type: ignore[misc]
+class _Rows(CalibrationDataReader):
     def __init__(self, rows: Arrays) -> None:
         self._batches: Iterator[dict[str, np.ndarray[Any, Any]]] = iter(
             {name: values[start : start + 64] for name, values in rows.items()}

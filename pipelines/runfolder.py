@@ -1,6 +1,6 @@
 """A training run on local disk: the truth from which it is tracked, and re-tracked when a store was unreachable.
 
-    recipe.json  records.jsonl  evaluation.json  plots/*.png  model/{model.onnx, card.json, samples.npz}
+recipe.json  records.jsonl  evaluation.json  plots/*.png  model/{model.onnx, card.json, samples.npz}
 """
 
 import dataclasses

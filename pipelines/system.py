@@ -109,7 +109,7 @@ class TrainableModel(torch.nn.Module, ABC):
             )
         ]
 
-    def finalise(self, fit: Arrays) -> None:  # noqa: B027  (a hook: most models need none)
+    def finalise(self, fit: Arrays) -> None:
         """Fit the constants that only the trained network can give; deterministic."""
 
     @abstractmethod

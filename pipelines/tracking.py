@@ -29,7 +29,7 @@ from drillyard.core.settings import Settings
 from pipelines.loop import Record
 from pipelines.runfolder import RunFolder
 
-MODEL_ARTIFACT = "model"
+MODEL_ARTIFACT, PLOTS_ARTIFACT = "model", "plots"
 _FLUSH_S = 2.0
 _NUMPY = {"FP32": np.float32, "FP64": np.float64, "UINT8": np.uint8, "INT64": np.int64, "BOOL": np.bool_}
 # A dead server must fail in seconds, not after MLflow's default of seven retries with growing pauses.
@@ -136,7 +136,7 @@ def log(folder: RunFolder, settings: Settings, run_id: str | None) -> tuple[str,
             _log_lineage(card)
             for name in ("recipe.json", "evaluation.json"):
                 mlflow.log_artifact(str(folder.path / name))
-            mlflow.log_artifacts(str(folder.plots), "plots")
+            mlflow.log_artifacts(str(folder.plots), PLOTS_ARTIFACT)
             _describe(folder)
             mlflow.log_artifacts(str(folder.model), MODEL_ARTIFACT)
             return run.info.run_id, f"{run.info.artifact_uri}/{MODEL_ARTIFACT}"
@@ -209,3 +209,8 @@ def _brief(error: Exception) -> str:
 def download_model(name: str, version: int, target: Path) -> Path:
     """The files of a registered version, in a folder under `target`."""
     return Path(mlflow.artifacts.download_artifacts(f"models:/{name}/{version}", dst_path=str(target)))
+
+
+def download_plots(run_id: str, target: Path) -> Path:
+    """The plots of a tracked run, in a folder under `target`."""
+    return Path(mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=PLOTS_ARTIFACT, dst_path=str(target)))

@@ -96,6 +96,9 @@ class ModelCard(Frozen):
     threshold: Threshold | None
     primary_metric: str = Field(description="the metric the gate compares; a key of `metrics`; higher is better")
     metrics: dict[str, Interval]
+    baselines: dict[str, dict[str, Interval]] = Field(
+        default_factory=dict, description="simpler methods on the same test slice"
+    )
     dataset: DatasetRef
     parity: Parity
     commit: str

@@ -3,6 +3,8 @@
 from enum import StrEnum
 from typing import Any, Literal
 
+from pydantic import Field
+
 from drillyard.core.contract import Frozen
 from drillyard.core.errors import ExitCode
 
@@ -69,4 +71,4 @@ class DrillResult(Frozen):
     machine: str
     series: dict[str, list[float]]  # per second: t_s, sent, ok, errors, p50_ms, p99_ms
     percentiles: list[tuple[float, float]]  # (percentile, latency_ms), for the curve
-    extra: dict[str, Any] = {}
+    extra: dict[str, Any] = Field(default_factory=dict)

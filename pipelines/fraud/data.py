@@ -40,7 +40,7 @@ def load(dataset: str, settings: Settings, say: Callable[[str], None] = lambda _
 
 
 def read_csv(path: Path) -> Transactions:
-    """The ULB layout: Time, V1..V28, Amount, Class. Duplicates would leak from one slice into the next; they go first."""
+    """The ULB layout: Time, V1..V28, Amount, Class. Duplicates go first: they would leak from slice to slice."""
     frame = pd.read_csv(path).drop_duplicates().sort_values("Time", kind="stable")
     return Transactions(
         features=np.ascontiguousarray(frame[list(FEATURES)].to_numpy(np.float32)),
@@ -54,7 +54,7 @@ def synthetic(rows: int = 6000, seed: int = 0) -> Transactions:
     mixing = rng.normal(size=(5, len(FEATURES)))
     features = rng.normal(size=(rows, 5)) @ mixing + 0.3 * rng.normal(size=(rows, len(FEATURES)))
     is_fraud = rng.random(rows) < 0.02
-    features[is_fraud] += rng.normal(scale=2.0, size=(int(is_fraud.sum()), len(FEATURES)))
+    features[is_fraud] += rng.normal(scale=0.5, size=(int(is_fraud.sum()), len(FEATURES)))
     features[:, AMOUNT] = np.exp(rng.normal(3.0, 1.5, rows))
     return Transactions(features=features.astype(np.float32), is_fraud=is_fraud)
 

@@ -16,9 +16,7 @@ class Augmentation:
     sizes: tuple[tuple[float, int], ...] = ()  # (until this share of training, side); then the full side
 
 
-def apply(
-    images: Tensor, config: Augmentation, full_side: int, progress: float, generator: torch.Generator
-) -> Tensor:
+def apply(images: Tensor, config: Augmentation, full_side: int, progress: float, generator: torch.Generator) -> Tensor:
     """(batch, height, width, 3) uint8 -> (batch, side, side, 3), shifted and flipped."""
     side = next((side for until, side in config.sizes if progress < until), full_side)
     return random_crop(resize(images, side), config.crop_padding, config.flip, generator)

@@ -50,9 +50,7 @@ class _TiledGradient(torch.autograd.Function):
 
 
 def _backward(grad: Tensor, x: Tensor, weight: Tensor, wanted: list[bool]) -> tuple[Tensor, Tensor, Tensor]:
-    return torch.ops.aten.convolution_backward(
-        grad, x, weight, None, [1, 1], [1, 1], [1, 1], False, [0, 0], 1, wanted
-    )
+    return torch.ops.aten.convolution_backward(grad, x, weight, None, [1, 1], [1, 1], [1, 1], False, [0, 0], 1, wanted)
 
 
 def _side_by_side(x: Tensor) -> Tensor:

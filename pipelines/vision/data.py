@@ -44,7 +44,7 @@ class Images:
 
 
 def load(dataset: str, settings: Settings, say: Callable[[str], None] = lambda _: None) -> Dataset:
-    """The named data set; the last tenth of its training images is the validation slice. Raises SourceError, UsageError."""
+    """The named data set; the last tenth of its training images validates. Raises SourceError, UsageError."""
     if dataset == "digits":
         return _split_digits()
     readers = {"fashion-mnist": (read_fashion, FASHION_LABELS), "cifar10": (read_cifar, CIFAR_LABELS)}

@@ -13,7 +13,8 @@ The whitening stem and the identity-like start are after Page (2019, "How to tra
 "94% on CIFAR-10 in 3.29 seconds").
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -37,7 +38,7 @@ class ResidualCnn:
     widths: tuple[int, ...] = (64, 256, 256)  # channels of each stage; multiples of 32 suit the matrix units
     dropout: float = 0.0  # on the pooled features
     label_smoothing: float = 0.2
-    augmentation: augment.Augmentation = augment.Augmentation()
+    augmentation: augment.Augmentation = field(default_factory=augment.Augmentation)
     flip_average: bool = False  # serve the mean of an image and its mirror: better, at twice the cost
     norm_momentum: float = 0.4  # weight of the newest batch in the running statistics
 
@@ -70,10 +71,7 @@ class ImageClassifier(TrainableModel):
         self.stem.weight.requires_grad_(False)  # set by `prepare`
         nn.init.zeros_(_bias(self.stem))
         channels = (24, *config.widths)
-        self.stages = nn.ModuleList(
-            _Stage(c_in, c_out, config.norm_momentum)
-            for c_in, c_out in zip(channels, channels[1:], strict=False)
-        )
+        self.stages = nn.ModuleList(_Stage(c_in, c_out, config.norm_momentum) for c_in, c_out in pairwise(channels))
         self.dropout = nn.Dropout(config.dropout)
         self.head = nn.Linear(config.widths[-1], classes, bias=False)
         nn.init.normal_(self.head.weight, std=1.0 / config.widths[-1])
@@ -135,7 +133,7 @@ class ImageClassifier(TrainableModel):
                 weight_decay=config.weight_decay,
                 momentum=config.momentum,
             ),
-            sgd([self.head.weight], 0.02),
+            sgd(list(self.head.parameters()), 0.02),
             sgd(biases, 1.0),
             sgd([_bias(self.stem)], 1.0, until=min(1.0, 3 / config.epochs)),
         ]

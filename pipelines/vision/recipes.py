@@ -44,9 +44,7 @@ def smoke() -> Recipe:
         name="smoke",
         purpose="tests: the whole path in seconds on data that scikit-learn ships",
         dataset="digits",
-        model=ResidualCnn(
-            image_size=16, widths=(32, 32, 32)
-        ),
+        model=ResidualCnn(image_size=16, widths=(32, 32, 32)),
         train=TrainConfig(
             epochs=4,
             batch_size=64,

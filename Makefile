@@ -1,0 +1,65 @@
+# Every target sets up .venv first. `make help` lists what there is.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+# No telemetry leaves the machine (see README).
+export RAY_USAGE_STATS_ENABLED ?= 0
+export MLFLOW_DISABLE_TELEMETRY ?= true
+export DO_NOT_TRACK ?= 1
+
+.PHONY: help setup demo check format test test-unit test-integration mlflow bench-train bench-fraud bench-vision constraints clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
+
+setup: $(STAMP)  ## create .venv and install the pinned dependencies
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if v >= (3, 11) else f"Python 3.11 or newer is needed, this is {v[0]}.{v[1]}; name one with PYTHON=/path/to/python3")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: $(STAMP)  ## train, serve and drill both example systems
+	$(BIN)/drillyard demo
+
+check: $(STAMP)  ## format, lint, types, import rule, generated docs
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/cog --check README.md docs/*.md
+
+format: $(STAMP)  ## put format, lint fixes and generated docs right
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	$(BIN)/cog -r README.md docs/*.md
+
+test: test-unit test-integration  ## the whole required suite
+
+test-unit: $(STAMP)  ## fast tests, no services
+	$(BIN)/pytest -q -m 'not integration and not optional'
+
+test-integration: $(STAMP)  ## tests that start Ray, MLflow, Serve and Locust
+	$(BIN)/pytest -q -m 'integration and not optional' --durations=15
+
+mlflow: $(STAMP)  ## MLflow's page on this folder's runs, at http://127.0.0.1:5000
+	$(BIN)/mlflow server --backend-store-uri sqlite:///$(CURDIR)/.drillyard/mlflow.db --host 127.0.0.1 --port 5000
+
+bench-train: $(STAMP)  ## Ray Train against torchrun and against a naive loop
+	$(BIN)/python -m pipelines.bench.train
+
+bench-fraud: $(STAMP)  ## five seeds of the fraud model against tuned PCA
+	$(BIN)/python -m pipelines.bench.fraud
+
+bench-vision: $(STAMP)  ## accuracy and time of the vision recipes (CIFAR-10 by --data-dir)
+	$(BIN)/python -m pipelines.bench.vision
+
+constraints: $(STAMP)  ## renew constraints.txt from .venv
+	(printf '# The tested tree. torch has no local suffix, so that a CPU and a CUDA build both satisfy it.\n# Renew with: make constraints\n'; $(BIN)/pip freeze --exclude-editable | sed 's/+cpu$$//') > constraints.txt
+
+clean:  ## delete .venv and .drillyard; downloads stay in the user's cache
+	rm -rf $(VENV) .drillyard

@@ -1,0 +1,15 @@
+"""Score a card transaction while the customer waits."""
+
+from designs.design import Design
+from drillyard.core.slo import DrillPlan, Load, Slo
+
+DESIGN = Design(
+    name="fraud",
+    question="Score every card payment for fraud within the time that an authorisation leaves, without labels.",
+    drill=DrillPlan(
+        model="fraud",
+        load=Load(rate_rps=300, duration_s=30),
+        # An authorisation takes some 100 ms end to end; the score may use half of it once in a hundred times.
+        slo=Slo(p50_ms=10, p99_ms=50, max_error_rate=0.001),
+    ),
+)

@@ -1,0 +1,15 @@
+"""Classify a picture that somebody has just uploaded."""
+
+from designs.design import Design
+from drillyard.core.slo import DrillPlan, Load, Slo
+
+DESIGN = Design(
+    name="vision",
+    question="Name what is on an uploaded picture before the page has finished loading.",
+    drill=DrillPlan(
+        model="vision",
+        load=Load(rate_rps=100, duration_s=30),
+        # Below 100 ms an answer feels immediate (Nielsen 1993).
+        slo=Slo(p50_ms=25, p99_ms=100, max_error_rate=0.001),
+    ),
+)

@@ -1,0 +1,40 @@
+"""The Typer application. Commands import what they need when they run, so that `--help` answers at once."""
+
+import os
+import sys
+
+import typer
+
+from drillyard.cli import data, demo, drill, models, serve, train
+from drillyard.core.errors import DrillyardError
+from drillyard.core.settings import NO_TELEMETRY
+
+INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+
+app = typer.Typer(
+    name="drillyard",
+    help="Train, serve, drill and score ML system designs.\n\nExample: drillyard demo",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(data.app, name="data")
+app.command("train")(train.train)
+app.add_typer(models.app, name="models")
+app.add_typer(serve.app, name="serve")
+app.add_typer(drill.app, name="drill")
+app.command("demo")(demo.demo)
+
+
+def main() -> None:
+    """Run the command line; errors meant for people end it with one message and their exit code."""
+    for key, value in NO_TELEMETRY.items():
+        os.environ.setdefault(key, value)
+    try:
+        app(standalone_mode=True)
+    except DrillyardError as error:
+        sys.stderr.write(f"error: {error}\n")
+        raise SystemExit(int(error.exit_code)) from None
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        raise SystemExit(INTERRUPTED) from None

@@ -1,0 +1,73 @@
+"""`drillyard drill`: put a served model under load and score it against its promise."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from drillyard.cli.console import Console, JsonOption, QuietOption, settings, write_json
+
+app = typer.Typer(help="Load a served model and score it against its SLO.", no_args_is_help=True)
+
+
+@app.command()
+def run(
+    model: Annotated[str, typer.Argument(help="A served model: NAME, NAME@ALIAS or NAME/VERSION.")],
+    url: Annotated[str, typer.Option(help="Where it is served.")] = "http://127.0.0.1:8000",
+    rate: Annotated[float | None, typer.Option(help="Requests a second; default the design's.", min=0.1)] = None,
+    duration: Annotated[float | None, typer.Option(help="Seconds; default the design's.", min=1)] = None,
+    seed: Annotated[int | None, typer.Option(help="Of the arrivals.", min=0)] = None,
+    quiet: QuietOption = False,
+    json_path: JsonOption = None,
+) -> None:
+    """Send Poisson arrivals (open loop), and judge the latencies from the intended send times.
+
+    Exit code 0 PASS, 1 FAIL, 3 INVALID. Example: drillyard drill run fraud --rate 300 --duration 30
+    """
+    import designs
+    from drillyard.core.contract import ModelRef
+    from loadtests.scorecard import scorecard
+
+    console, where = Console(quiet), settings()
+    ref = ModelRef.parse(model)
+    plan = designs.get(ref.name).drill
+    changes = {"rate_rps": rate, "duration_s": duration, "seed": seed}
+    load = plan.load.model_copy(update={key: value for key, value in changes.items() if value is not None})
+    result = drill(plan.model_copy(update={"load": load}), ref, url, where, console)
+    report = write_report([result], where.reports / f"drill-{ref.name}.html", title=f"Drill of {ref}")
+    console.result(scorecard([result]))
+    console.result(f"report: {report}")
+    write_json(json_path, result)
+    raise typer.Exit(int(result.verdict.exit_code))
+
+
+def drill(plan: Any, ref: Any, url: str, where: Any, console: Console) -> Any:
+    """One drill with progress on the console. Raises ServiceUnreachable, InvalidMeasurement."""
+    from loadtests.launch import run_drill
+    from loadtests.progress import Progress
+    from serving.artifact import fetch
+
+    local = fetch(ref, tracking_uri=where.tracking_uri, cache=where.models)
+    console.say(f"drill {plan.model}: {plan.load.rate_rps:g} requests/s for {plan.load.duration_s:g} s")
+    with console.step(f"drill {plan.model}") as step:
+
+        def on_progress(progress: Progress) -> None:
+            facts = {"sent": f"{progress.sent:,}", "errors": str(progress.errors), "p99": f"{progress.p99_ms:.1f} ms"}
+            step.update(progress.t_s, progress.duration_s, {"phase": progress.phase, **facts})
+
+        return run_drill(
+            plan,
+            url=url,
+            samples=local.path,
+            out=where.reports / f"drill-{plan.model}.json",
+            on_progress=on_progress,
+        )
+
+
+def write_report(results: list[Any], path: Path, *, title: str, sections: tuple[Any, ...] = ()) -> Path:
+    """The self-contained HTML page of these results."""
+    from loadtests.report import render
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(render(results, title=title, sections=sections))
+    return path

@@ -1,0 +1,91 @@
+"""`drillyard serve`: start, look at and end the server."""
+
+from typing import Annotated
+
+import typer
+
+from drillyard.cli.console import Console, JsonOption, QuietOption, settings, write_json
+
+app = typer.Typer(help="Serve champions on Ray Serve.", no_args_is_help=True)
+
+
+@app.command()
+def up(
+    models: Annotated[list[str] | None, typer.Argument(help="Models to serve; default every champion.")] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port of every route.", min=1, max=65535)] = 8000,
+    detach: Annotated[bool, typer.Option("--detach", help="Return when ready; the server goes on.")] = False,
+    quiet: QuietOption = False,
+    json_path: JsonOption = None,
+) -> None:
+    """Serve models; ready only when every one of them answers. Ctrl-C (or `serve down`) ends it.
+
+    Example: drillyard serve up fraud vision --port 8000 --detach
+    """
+    from dataclasses import replace
+
+    from drillyard.core.contract import ModelRef
+    from serving import lifecycle
+    from serving.recipes import laptop
+    from serving.state import ServerState
+
+    console, where = Console(quiet), settings()
+    refs = tuple(ModelRef.parse(model) for model in models or champions())
+    config = replace(laptop(*(ref.name for ref in refs), host=host, port=port), models=refs)
+
+    def ready(state: ServerState) -> None:
+        console.result(_describe(state))
+        write_json(json_path, state)
+
+    if detach:
+        ready(lifecycle.start_detached(config, where, on_progress=console.say))
+    else:
+        lifecycle.run_foreground(config, where, on_progress=console.say, on_ready=ready)
+
+
+@app.command()
+def status(json_path: JsonOption = None) -> None:
+    """Say whether a server of this folder runs; exit code 4 when none does.
+
+    Example: drillyard serve status
+    """
+    from drillyard.core.errors import ExitCode
+    from serving import lifecycle
+
+    found = lifecycle.status(settings())
+    Console(quiet=False).result(_describe(found) if found else "no server runs; start one: drillyard serve up")
+    write_json(json_path, found)
+    if found is None:
+        raise typer.Exit(ExitCode.UNREACHABLE)
+
+
+@app.command()
+def down(quiet: QuietOption = False) -> None:
+    """End the server of this folder, and whatever a killed one left behind.
+
+    Example: drillyard serve down
+    """
+    from serving import lifecycle
+
+    found = lifecycle.stop(settings())
+    Console(quiet).result("server ended" if found else "no server was running")
+
+
+def champions() -> list[str]:
+    """Every registered model that has a champion. Raises ModelNotFound when there is none."""
+    from drillyard.core.contract import CHAMPION
+    from drillyard.core.errors import ModelNotFound
+    from pipelines import registry
+
+    found = [model.name for model in registry.versions(settings()) if CHAMPION in model.aliases]
+    if not found:
+        raise ModelNotFound("(any)@champion", "train one: drillyard train fraud")
+    return found
+
+
+def _describe(state: object) -> str:
+    from serving.state import ServerState
+
+    assert isinstance(state, ServerState)
+    models = ", ".join(f"{name}/{version}" for name, version in state.models.items()) or state.progress
+    return f"{state.url}  {models}  (process {state.pid}, API page {state.url}/docs)"

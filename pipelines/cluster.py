@@ -1,0 +1,67 @@
+"""A Ray cluster for training: the one at RAY_ADDRESS, or a private one on loopback that ends with the command."""
+
+import logging
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from drillyard.core.errors import ServiceUnreachable
+from drillyard.core.settings import NO_TELEMETRY, Settings
+
+_OBJECT_STORE_BYTES = 1_000_000_000  # holds the training arrays once for all workers of the node
+
+
+@contextmanager
+def ray_cluster(settings: Settings) -> Iterator[None]:
+    """Connect, and on leaving disconnect (a private cluster's processes end). Raises ServiceUnreachable."""
+    for key, value in NO_TELEMETRY.items():
+        os.environ.setdefault(key, value)
+    folder = Path(tempfile.mkdtemp(prefix="dy-", dir="/tmp"))  # short: unix socket paths end at 107 bytes
+    try:
+        if settings.ray_address is None:
+            _start(folder)
+        else:
+            _join(settings.ray_address)
+        yield
+    finally:
+        import ray
+
+        ray.shutdown()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _start(folder: Path) -> None:
+    token = folder / "token"
+    token.touch(mode=0o600)
+    token.write_text(secrets.token_hex(32))
+    os.environ.update(
+        {
+            "RAY_AUTH_MODE": "token",  # whatever port Ray opens, nobody without the token can use it
+            "RAY_AUTH_TOKEN_PATH": str(token),
+            "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # Ray's name for "single machine": it binds loopback
+            "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # and does not warn about it
+        }
+    )
+    import ray
+
+    ray.init(
+        address="local",
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+        object_store_memory=_OBJECT_STORE_BYTES,
+        _temp_dir=str(folder / "ray"),
+    )
+
+
+def _join(address: str) -> None:
+    import ray
+
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except ConnectionError as error:
+        raise ServiceUnreachable("Ray", address, f"check RAY_ADDRESS ({error})") from error

@@ -2,6 +2,7 @@
 
 A place never judges the content; the caller checks the hash. It raises OSError or PlaceUnavailable when it cannot
 serve.
+"""
 
 import gzip
 import hashlib

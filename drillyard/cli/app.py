@@ -7,7 +7,7 @@ import typer
 
 from drillyard.cli import data, demo, drill, models, serve, train
 from drillyard.core.errors import DrillyardError
-from drillyard.core.settings import NO_TELEMETRY
+from drillyard.core.settings import NO_TELEMETRY, QUIET_LIBRARIES
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
@@ -28,7 +28,7 @@ app.command("demo")(demo.demo)
 
 def main() -> None:
     """Run the command line; errors meant for people end it with one message and their exit code."""
-    for key, value in NO_TELEMETRY.items():
+    for key, value in (NO_TELEMETRY | QUIET_LIBRARIES).items():
         os.environ.setdefault(key, value)
     try:
         app(standalone_mode=True)

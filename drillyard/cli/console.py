@@ -23,6 +23,7 @@ DataDirOption = Annotated[
 ]
 
 _PLAIN_EVERY_S = 5.0
+PIPE_COLUMNS = 200
 
 
 class Step(Protocol):
@@ -62,13 +63,14 @@ class Console:
         self._quiet = quiet
         self._started = time.monotonic()
         self._progress = RichConsole(stderr=True, highlight=False)
-        self._results = RichConsole(highlight=False)
+        # A file or a pipe has no width to fit into; tables must not be cut to the 80 columns that Rich assumes.
+        self._results = RichConsole(highlight=False, width=None if sys.stdout.isatty() else PIPE_COLUMNS)
         self._fancy = self._progress.is_terminal and not quiet
 
     def say(self, text: str) -> None:
         """One line of progress, with the seconds since the command began."""
         if not self._quiet:
-            self._progress.print(f"[dim]{time.monotonic() - self._started:6.1f} s[/dim]  {_escape(text)}")
+            self._progress.print(f"[dim]{time.monotonic() - self._started:6.1f} s[/dim]  {_escape(text)}", soft_wrap=True)
 
     def stage(self, text: str) -> None:
         """A heading."""
@@ -77,7 +79,7 @@ class Console:
 
     def result(self, renderable: Any) -> None:
         """Shown also with --quiet."""
-        self._results.print(renderable)
+        self._results.print(renderable, soft_wrap=isinstance(renderable, str))
 
     @contextmanager
     def step(self, name: str) -> Iterator[Step]:

@@ -6,6 +6,9 @@ from typing import Self
 
 from drillyard.core.contract import Frozen
 
+# What the libraries we stand on say to a user of ours: warnings only.
+QUIET_LIBRARIES = {"MLFLOW_LOGGING_LEVEL": "WARNING", "GIT_PYTHON_REFRESH": "quiet"}
+
 # What drillyard turns off in the libraries it stands on. Set (unless the user set them) before those are imported.
 NO_TELEMETRY = {
     "RAY_USAGE_STATS_ENABLED": "0",

@@ -88,8 +88,9 @@ def evaluate(predict: Predict, dataset: Dataset, plots: Path, seed: int) -> Eval
 
 _BASELINES: Mapping[str, Callable[[Dataset, int], Array]] = {
     "pca": baselines.pca,
+    "pca_same_size": baselines.pca_same_size,
     "isolation_forest": baselines.isolation_forest,
-    "supervised_forest": baselines.supervised_forest,
+    "supervised": baselines.supervised,
 }
 
 

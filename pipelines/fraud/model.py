@@ -1,11 +1,11 @@
 """Denoising autoencoders on transactions, scored by how unusual the residual is.
 
-Several small autoencoders are trained at once as one module with batched weights. Each learns to restore a legitimate
-transaction from a noisy copy; what it cannot restore is the residual. After training, the residuals of legitimate
-training rows fix a whitening matrix, and the score of a transaction is the squared length of its whitened residual: the
-squared Mahalanobis distance (Mahalanobis 1936) of the residual, averaged over the autoencoders. Plain reconstruction
-error weighs features by how hard they are to restore; whitening removes that, and with it most of the luck of the seed.
-Denoising after Vincent et al. (2008).
+Several small autoencoders are trained at once as one module with batched weights. Each learns to restore a known-good
+transaction from a noisy copy; what they cannot restore, on average, is the residual. After training, the residuals of
+known-good training rows fix a whitening matrix, and the score of a transaction is the squared length of its whitened
+residual: the squared Mahalanobis distance (Mahalanobis 1936) of the residual. Plain reconstruction error weighs
+features by how hard they are to restore; whitening removes that, and the clip of the inputs removes most of what is
+left of the seed's luck. Denoising after Vincent et al. (2008).
 """
 
 import math
@@ -28,11 +28,13 @@ Array = np.ndarray[Any, Any]
 class DenoisingAutoencoders:
     """Sizes of the network and of its noise."""
 
-    members: int  # autoencoders, averaged
+    members: int  # autoencoders, whose residuals are averaged
     hidden: int  # units between input and code
     code: int  # units of the bottleneck
     noise: float  # standard deviation of the training noise, in standardised units
-    clip: float  # standardised inputs are cut to +-clip, so that one wild value cannot own the score
+    clip: float = 5.0  # standardised inputs are cut to +-clip, so that one wild value cannot own the score
+    residual_clip: float = 4.0  # standard deviations; wild known-good rows must not widen the directions of fraud
+    ridge: float = 1e-4  # share of each residual's variance added to itself before whitening
 
     def build(self, labels: tuple[str, ...]) -> "FraudScorer":
         return FraudScorer(self, len(labels))
@@ -66,15 +68,18 @@ class FraudScorer(TrainableModel):
         self.config = config
         sizes = (features, config.hidden, config.code, config.hidden, features)
         pairs = list(pairwise(sizes))
-        # (members, fan in, fan out), He-uniform
-        self.weights = nn.ParameterList(
-            nn.Parameter((2 * torch.rand(config.members, a, b) - 1) * math.sqrt(3 / a)) for a, b in pairs
+        gains = (1.3, 1.3, 1.3, 1.0)
+        self.weights = (
+            nn.ParameterList(  # (members, fan in, fan out), uniform of standard deviation gain / sqrt(fan in)
+                nn.Parameter((2 * torch.rand(config.members, a, b) - 1) * gain * math.sqrt(3 / a))
+                for (a, b), gain in zip(pairs, gains, strict=True)
+            )
         )
         self.biases = nn.ParameterList(nn.Parameter(torch.zeros(config.members, 1, b)) for _, b in pairs)
         self.register_buffer("center", torch.zeros(features))
         self.register_buffer("scale", torch.ones(features))
-        self.register_buffer("residual_mean", torch.zeros(config.members, 1, features))
-        self.register_buffer("whitening", torch.eye(features).repeat(config.members, 1, 1))
+        self.register_buffer("residual_mean", torch.zeros(features))
+        self.register_buffer("whitening", torch.eye(features))
         self.register_buffer("threshold", torch.tensor(math.inf))
 
     @torch.no_grad()
@@ -110,27 +115,27 @@ class FraudScorer(TrainableModel):
         return scaled.clamp(-self.config.clip, self.config.clip)
 
     def residuals(self, features: Tensor) -> Tensor:
-        """(batch, features) raw -> (members, batch, features)."""
+        """(batch, features) raw -> what the autoencoders, on average, do not restore: (batch, features)."""
         clean = self.standardise(features)
-        rows = clean.expand(self.config.members, *clean.shape)
-        return rows - self.restore(rows)
+        return clean - self.restore(clean.expand(self.config.members, *clean.shape)).mean(dim=0)
 
     @torch.no_grad()
     def finalise(self, fit: Arrays) -> None:
-        """Whiten the residuals of legitimate training rows; symmetric (ZCA), so that it stays near the features."""
+        """Whiten the residuals of known-good training rows; symmetric (ZCA), so that it stays near the features."""
         rows = torch.tensor(fit["features"], device=self.center.device)
-        residuals = torch.cat([self.residuals(part) for part in torch.split(rows, 8192)], dim=1).double()
-        mean = residuals.mean(dim=1, keepdim=True)
-        centred = residuals - mean
-        covariance = centred.transpose(1, 2) @ centred / centred.shape[1]  # (members, features, features)
+        residuals = torch.cat([self.residuals(part) for part in torch.split(rows, 8192)]).double()
+        limit = self.config.residual_clip * residuals.std(dim=0)
+        residuals = residuals.clamp(-limit, limit)
+        mean = residuals.mean(dim=0)
+        covariance = torch.cov((residuals - mean).T)  # (features, features)
+        covariance += self.config.ridge * torch.diag(covariance.diagonal())
         values, vectors = torch.linalg.eigh(covariance)
         self.residual_mean.copy_(mean)
-        self.whitening.copy_(vectors @ torch.diag_embed(values.clamp_min(1e-9).rsqrt()) @ vectors.transpose(1, 2))
+        self.whitening.copy_(vectors @ torch.diag(values.clamp_min(1e-12).rsqrt()) @ vectors.T)
 
     def score(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Score (batch,), and each feature's share of it (batch, features), non-negative and summing to 1."""
-        whitened = torch.matmul(self.residuals(features) - self.residual_mean, self.whitening)
-        parts = whitened.square().mean(dim=0)  # (batch, features)
+        parts = ((self.residuals(features) - self.residual_mean) @ self.whitening).square()  # (batch, features)
         total = parts.sum(dim=1)
         return total, parts / total.clamp_min(1e-12)[:, None]
 

@@ -10,15 +10,15 @@ DEFAULT = "base"
 
 
 def base() -> Recipe:
-    """Four autoencoders: steady over seeds."""
+    """Eight small autoencoders: the smallest model within one standard error of the best on validation."""
     return Recipe(
         system="fraud",
         name="base",
-        purpose="the demo's model: four autoencoders whose average is steady over seeds",
+        purpose="the demo's model: eight small autoencoders; steady over seeds, four times cheaper than large",
         dataset="ulb-creditcard",
-        model=DenoisingAutoencoders(members=4, hidden=192, code=24, noise=0.5, clip=4.0),
+        model=DenoisingAutoencoders(members=8, hidden=64, code=20, noise=0.3),
         train=TrainConfig(
-            epochs=6,
+            epochs=4,
             batch_size=1024,
             optimizer="adamw",
             learning_rate=3e-3,
@@ -29,13 +29,24 @@ def base() -> Recipe:
     )
 
 
+def large() -> Recipe:
+    """Four wide autoencoders: the best average precision on validation, not on test."""
+    return replace(
+        base(),
+        name="large",
+        purpose="four wide autoencoders with a wide code: best on validation by a hair, at several times the work",
+        model=DenoisingAutoencoders(members=4, hidden=256, code=27, noise=0.5),
+        train=replace(base().train, epochs=6),
+    )
+
+
 def single() -> Recipe:
-    """One autoencoder: a quarter of the work, more luck."""
+    """One small autoencoder: an eighth of the work, more luck."""
     return replace(
         base(),
         name="single",
-        purpose="one autoencoder: a quarter of the work a row, more at the mercy of the seed",
-        model=DenoisingAutoencoders(members=1, hidden=192, code=24, noise=0.5, clip=4.0),
+        purpose="one small autoencoder: an eighth of the work a row, more at the mercy of the seed",
+        model=DenoisingAutoencoders(members=1, hidden=64, code=20, noise=0.3),
     )
 
 
@@ -46,7 +57,7 @@ def smoke() -> Recipe:
         name="smoke",
         purpose="tests: the whole path in seconds on generated transactions",
         dataset="synthetic-transactions",
-        model=DenoisingAutoencoders(members=2, hidden=32, code=8, noise=0.5, clip=8.0),
+        model=DenoisingAutoencoders(members=2, hidden=32, code=8, noise=0.5),
         train=TrainConfig(
             epochs=3,
             batch_size=128,
@@ -59,4 +70,4 @@ def smoke() -> Recipe:
     )
 
 
-RECIPES: Mapping[str, Callable[[], Recipe]] = {"base": base, "single": single, "smoke": smoke}
+RECIPES: Mapping[str, Callable[[], Recipe]] = {"base": base, "large": large, "single": single, "smoke": smoke}

@@ -1,1 +1,1 @@
-"""A promise to a verdict."""
+"""A promise -> a verdict: open-loop drills against the Open Inference Protocol, on Locust."""

@@ -58,7 +58,7 @@ class Peer(Protocol):
 def run(
     recipe: Recipe, labels: tuple[str, ...], fit: Arrays, fit_validation: Arrays, peer: Peer
 ) -> dict[str, torch.Tensor]:
-    """Train; returns the weights on the CPU, finalised on rank 0. Raises TrainingFailed on a loss that is not finite."""
+    """Train; return the weights on the CPU, finalised on rank 0. Raises TrainingFailed on a loss that is not finite."""
     config = recipe.train
     torch.manual_seed(config.seed)
     model = recipe.model.build(labels)

@@ -1,7 +1,6 @@
 """Recipe -> registered champion: load, train, calibrate, export, evaluate, register, gate."""
 
 import hashlib
-import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import numpy as np
 
 from drillyard.core.contract import ModelCard, ModelRef
 from drillyard.core.errors import GateRefused
+from drillyard.core.provenance import commit
 from drillyard.core.settings import Settings
 from pipelines import export, quantize, registry, system, tracking, trainer
 from pipelines.graph import predictor
@@ -188,16 +188,6 @@ def _write_samples(path: Path, predict: Predict, dataset: Dataset, seed: int) ->
     arrays |= {f"input.{name}": values for name, values in inputs.items()}
     arrays |= {f"output.{name}": values for name, values in outputs.items()}
     np.savez_compressed(path, **arrays)
-
-
-def commit() -> str:
-    """The checkout's commit, with `-dirty` when files differ from it; `unknown` outside a checkout."""
-    here = Path(__file__).parent
-    try:
-        words = ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
-        return subprocess.run(words, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return "unknown"
 
 
 def _sha256(path: Path) -> str:

@@ -70,7 +70,9 @@ class Console:
     def say(self, text: str) -> None:
         """One line of progress, with the seconds since the command began."""
         if not self._quiet:
-            self._progress.print(f"[dim]{time.monotonic() - self._started:6.1f} s[/dim]  {_escape(text)}", soft_wrap=True)
+            self._progress.print(
+                f"[dim]{time.monotonic() - self._started:6.1f} s[/dim]  {_escape(text)}", soft_wrap=True
+            )
 
     def stage(self, text: str) -> None:
         """A heading."""

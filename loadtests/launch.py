@@ -1,0 +1,105 @@
+"""Run a drill in a child process and follow it: what the command line and the demo call. No Locust here."""
+
+import http.client
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from pydantic import ValidationError
+
+from drillyard.core.errors import InvalidMeasurement, ServiceUnreachable, UsageError
+from drillyard.core.slo import DrillPlan, DrillResult
+from loadtests.arrivals import schedule
+from loadtests.payloads import Payloads, infer_path
+from loadtests.progress import Progress
+
+_PROBE_TIMEOUT_S, _END_TIMEOUT_S, _STDERR_LINES = 5.0, 5.0, 20
+
+
+def run_drill(
+    plan: DrillPlan,
+    *,
+    url: str,
+    samples: Path,
+    out: Path,
+    on_progress: Callable[[Progress], None] = lambda _: None,
+) -> DrillResult:
+    """Drill the model at `url` with the requests in the folder `samples`; the result is also written to `out`.
+
+    `on_progress` is called once a second. A KeyboardInterrupt (or any error in the callback) ends the child first.
+    Raises ServiceUnreachable (no ready model at the address), UsageError and ArtifactRefused (samples, plan), and
+    InvalidMeasurement with the end of the generator's error output when it crashed.
+    """
+    schedule(plan.load)
+    Payloads.load(samples)  # fail here, with the right error, rather than in the child
+    probe(url, plan.model)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory(prefix="drillyard-") as scratch:
+        plan_file, stderr_file = Path(scratch) / "plan.json", Path(scratch) / "stderr"
+        plan_file.write_text(plan.model_dump_json())
+        command = [sys.executable, "-m", "loadtests.runner", "--plan", str(plan_file), "--url", url]
+        command += ["--samples", str(samples.resolve()), "--out", str(out.resolve())]
+        with stderr_file.open("wb") as stderr:
+            child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True, env=_environment())
+        try:
+            assert child.stdout is not None
+            with child.stdout:
+                for line in child.stdout:
+                    _relay(line, on_progress)
+            child.wait()
+        finally:
+            _end(child)
+        if not out.exists():
+            tail = "\n".join(stderr_file.read_text(errors="replace").splitlines()[-_STDERR_LINES:])
+            raise InvalidMeasurement(f"the load generator ended with code {child.returncode} and no result:\n{tail}")
+    return DrillResult.model_validate_json(out.read_bytes())
+
+
+def probe(url: str, model: str) -> None:
+    """Raises ServiceUnreachable unless the model answers that it is ready, UsageError for a malformed address."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        raise UsageError("url", url, "http://HOST:PORT")
+    path = infer_path(model).removesuffix("infer") + "ready"
+    remedy = "start it with `drillyard serve up`"
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    connection = kind(parts.netloc.rpartition("@")[2], timeout=_PROBE_TIMEOUT_S)
+    try:
+        connection.request("GET", parts.path.rstrip("/") + path)
+        status = connection.getresponse().status
+    except (OSError, http.client.HTTPException) as exc:
+        raise ServiceUnreachable(f"model {model}", url, f"{remedy} ({exc})") from exc
+    finally:
+        connection.close()
+    if status != http.client.OK:
+        raise ServiceUnreachable(f"model {model}", url + path, f"it is not ready (HTTP {status}); {remedy}")
+
+
+def _relay(line: str, on_progress: Callable[[Progress], None]) -> None:
+    try:
+        progress = Progress.model_validate_json(line)
+    except ValidationError:
+        return  # a library's stray print is no progress
+    on_progress(progress)
+
+
+def _environment() -> dict[str, str]:
+    """The child must find this very package, also where the folder is not the working one."""
+    paths = [str(Path(__file__).resolve().parents[1]), os.environ.get("PYTHONPATH", "")]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+
+
+def _end(child: subprocess.Popen[str]) -> None:
+    if child.poll() is not None:
+        return
+    child.terminate()
+    try:
+        child.wait(timeout=_END_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()

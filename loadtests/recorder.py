@@ -1,0 +1,191 @@
+"""What happened to each request, counted honestly: latency from the intended send time.
+
+Measuring from the actual send time would hide a stall from all the requests it delayed ("coordinated omission", Gil
+Tene, "How NOT to Measure Latency"). Latencies go to an HDR histogram (https://hdrhistogram.org), so percentiles are
+exact to 3 digits, and histograms of several generator processes add up where percentiles cannot be averaged.
+"""
+
+from array import array
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from hdrh.histogram import HdrHistogram
+
+LATE_S = 0.005  # a send later than this after its intended time is the generator's own fault
+TIMEOUT, DROPPED, WRONG = "timeout", "dropped", "wrong answer"  # error kinds; the others are HTTP codes or "connection"
+HIGHEST_US = 3_600_000_000  # one hour; nothing is answered later, as requests time out
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """A finished (or cut) measurement, as the verdict needs it. Times in ms, counts in requests."""
+
+    scheduled: int  # intended sends
+    requests: int  # of those, sent or dropped
+    ok: int
+    good: int  # right answers within the latency bound
+    error_counts: dict[str, int]
+    late_sends: int
+    timed: int  # latencies counted
+    over_bound: int  # of those, above the latency bound
+    percentiles_ms: dict[float, float]
+
+    @property
+    def errors(self) -> int:
+        return sum(self.error_counts.values())
+
+    @property
+    def error_rate(self) -> float:
+        return self.errors / self.requests if self.requests else 0.0
+
+
+@dataclass
+class _Second:
+    sent: int = 0
+    ok: int = 0
+    errors: int = 0
+    latencies_us: "array[int]" = field(default_factory=lambda: array("Q"))  # of requests intended in this second
+
+
+class Recorder:
+    """Counts one generator's requests; `drain` and `merge` carry the counts of one process to another.
+
+    Latency percentiles cover right answers and timeouts (the caller did wait that long). Other failures are left out:
+    they are bounded by the error rate, and a fast refusal must not flatter the percentiles.
+    """
+
+    def __init__(self, bound_ms: float) -> None:
+        """`bound_ms`: the latency a good answer must keep (the SLO's p99 bound)."""
+        self.bound_ms = bound_ms
+        self._bound_us = bound_ms * 1000
+        self._reset()
+
+    def _reset(self) -> None:
+        self._latency = HdrHistogram(1, HIGHEST_US, 3, b64_wrap=False)
+        self._lag = HdrHistogram(1, HIGHEST_US, 3, b64_wrap=False)
+        self._seconds: defaultdict[int, _Second] = defaultdict(_Second)
+        self._errors: Counter[str] = Counter()
+        self.requests = self.ok = self._good = self._within = self.late_sends = 0
+
+    def sent(self, intended_s: float, sent_s: float) -> None:
+        """One request left (times in seconds since the start of the drill)."""
+        self.requests += 1
+        lag_s = sent_s - intended_s
+        self._lag.record_value(max(1, round(lag_s * 1e6)))
+        if lag_s > LATE_S:
+            self.late_sends += 1
+        self._seconds[int(sent_s)].sent += 1
+
+    def dropped(self, intended_s: float, now_s: float) -> None:
+        """One request could not leave: too many were unanswered already."""
+        self.requests += 1
+        if now_s - intended_s > LATE_S:
+            self.late_sends += 1
+        self._errors[DROPPED] += 1
+        self._seconds[int(now_s)].errors += 1
+
+    def outcome(self, intended_s: float, done_s: float, error: str | None) -> None:
+        """One request ended: `error` is None for a right answer, else its kind."""
+        second = self._seconds[int(done_s)]
+        if error is None:
+            self.ok += 1
+            second.ok += 1
+        else:
+            self._errors[error] += 1
+            second.errors += 1
+            if error != TIMEOUT:
+                return
+        latency_us = max(1, round((done_s - intended_s) * 1e6))
+        if latency_us <= self._bound_us:
+            self._within += 1
+            self._good += error is None
+        self._latency.record_value(latency_us)
+        self._seconds[int(intended_s)].latencies_us.append(latency_us)
+
+    @property
+    def errors(self) -> int:
+        return self._errors.total()
+
+    def percentile_ms(self, percentile: float) -> float:
+        """Latency at a percentile, from the HDR histogram; 0.0 while nothing was timed."""
+        return _value_us(self._latency, percentile) / 1000
+
+    def send_lag_ms(self) -> dict[str, float]:
+        """How long after the intended time requests really left; part of every latency above."""
+        return {name: _value_us(self._lag, p) / 1000 for name, p in (("p50", 50.0), ("p99", 99.0), ("max", 100.0))}
+
+    def curve(self) -> list[tuple[float, float]]:
+        """(percentile, latency_ms) in the classic HDR steps: five for each halving of the distance to 100."""
+        if not self._latency.total_count:
+            return []
+        points = self._latency.get_percentile_iterator(5)
+        return [(item.percentile_level_iterated_to, item.value_iterated_to / 1000) for item in points]
+
+    def series(self) -> dict[str, list[float]]:
+        """Per second: sent, ok and errors when they happened; p50 and p99 (0 if none) by the intended second."""
+        columns: dict[str, list[float]] = {key: [] for key in ("t_s", "sent", "ok", "errors", "p50_ms", "p99_ms")}
+        for t_s in range(max(self._seconds, default=-1) + 1):
+            second = self._seconds.get(t_s, _Second())
+            p50, p99 = np.percentile(second.latencies_us, [50, 99]) / 1000 if second.latencies_us else (0.0, 0.0)
+            row = (t_s, second.sent, second.ok, second.errors, p50, p99)
+            for key, value in zip(columns, row, strict=True):
+                columns[key].append(round(float(value), 3))
+        return columns
+
+    def measured(self, scheduled: int) -> Measured:
+        return Measured(
+            scheduled=scheduled,
+            requests=self.requests,
+            ok=self.ok,
+            good=self._good,
+            error_counts=dict(self._errors),
+            late_sends=self.late_sends,
+            timed=self._latency.total_count,
+            over_bound=self._latency.total_count - self._within,
+            percentiles_ms={p: self.percentile_ms(p) for p in (50.0, 90.0, 99.0, 99.9, 100.0)},
+        )
+
+    def drain(self) -> dict[str, Any]:
+        """All counts so far as plain values that Locust can send, and start again from zero."""
+        state = {
+            "histograms": [self._latency.encode(), self._lag.encode()],
+            "counts": [self.requests, self.ok, self._good, self._within, self.late_sends],
+            "errors": dict(self._errors),
+            "seconds": {
+                t_s: [second.sent, second.ok, second.errors, second.latencies_us.tobytes()]
+                for t_s, second in self._seconds.items()
+            },
+        }
+        self._reset()
+        return state
+
+    def merge(self, state: dict[str, Any]) -> None:
+        """Add what another process drained; exact, in any order."""
+        for histogram, encoded in zip((self._latency, self._lag), state["histograms"], strict=True):
+            histogram.decode_and_add(encoded)
+        requests, ok, good, within, late = state["counts"]
+        self.requests += requests
+        self.ok += ok
+        self._good += good
+        self._within += within
+        self.late_sends += late
+        self._errors.update(state["errors"])
+        for t_s, (sent, ok, errors, latencies) in state["seconds"].items():
+            second = self._seconds[int(t_s)]
+            second.sent += sent
+            second.ok += ok
+            second.errors += errors
+            second.latencies_us.frombytes(latencies)
+
+
+def _value_us(histogram: Any, percentile: float) -> int:
+    """`get_value_at_percentile`, vectorised: the library's loop takes 5 ms, in which no request would be sent."""
+    if not histogram.total_count:
+        return 0
+    if percentile >= 100:
+        return int(histogram.get_max_value())
+    cumulative = np.cumsum(np.ctypeslib.as_array(histogram.counts))
+    index = int(np.searchsorted(cumulative, histogram.get_target_count_at_percentile(percentile)))
+    return int(histogram.get_highest_equivalent_value(histogram.get_value_from_index(index)))

@@ -1,0 +1,166 @@
+"""The real runner against a real server with known delays. Times are taken from what the server really did."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from drillyard.core.errors import InvalidMeasurement, ServiceUnreachable, UsageError
+from drillyard.core.slo import DrillResult, Verdict
+from loadtests.launch import run_drill
+from loadtests.payloads import Payloads
+from loadtests.progress import Progress
+from tests.loadtests.support.builders import make_plan
+
+pytestmark = pytest.mark.integration
+REPO = Path(__file__).parents[2]
+
+
+def late_by_machine(result: DrillResult) -> bool:
+    """On a crowded machine the generator itself is held up, says so, and its figures prove nothing."""
+    return result.late_sends > 0.01 * result.requests
+
+
+def test_percentiles_are_those_the_server_injected(delay_server, samples, tmp_path):
+    url = delay_server("--delay-ms", 8, "--slow-every", 40, "--slow-ms", 60, "--keep-times")
+    lines: list[Progress] = []
+    result = run_drill(
+        make_plan(rate_rps=200, duration_s=4),
+        url=url,
+        samples=samples,
+        out=tmp_path / "r.json",
+        on_progress=lines.append,
+    )
+    if late_by_machine(result):
+        pytest.skip(f"the machine is too busy to measure: {result.reasons}")
+    with urllib.request.urlopen(url + "/stats") as answer:
+        held_ms = json.load(answer)["held_ms"][-result.requests :]  # without the warm-up
+    for percentile, got in ((50, result.p50_ms), (90, result.p90_ms), (99, result.p99_ms)):
+        truth = float(np.percentile(held_ms, percentile, method="inverted_cdf"))
+        # 1% or 1 ms, and the way over the loopback and through two event loops, which the server does not see
+        assert -1 <= got - truth <= max(1, 0.01 * truth) + 2
+    assert result.verdict is Verdict.PASS
+    assert result.errors == 0
+    assert result == DrillResult.model_validate_json((tmp_path / "r.json").read_bytes())
+    assert {line.phase for line in lines} == {"warm-up", "drill"}
+    assert lines[-1].sent == result.requests
+    assert result.extra["checked_answers"] == result.requests
+    assert sum(result.series["ok"]) == result.requests
+
+
+def test_a_freeze_of_one_second_delays_every_request_that_was_due_in_it(delay_server, samples, tmp_path):
+    url = delay_server("--freeze-at", 200, "--freeze-s", 1)
+    plan = make_plan(rate_rps=100, duration_s=5)
+    result = run_drill(plan, url=url, samples=samples, out=tmp_path / "r.json")
+    if late_by_machine(result):
+        pytest.skip(f"the machine is too busy to measure: {result.reasons}")
+    # Requests due at t seconds after the freeze began waited 1 - t: about 75 more than 250 ms, about 90 more than 100.
+    assert 55 <= result.extra["over_p99_bound"] <= 100
+    assert 850 <= result.p99_ms <= 1100
+    assert result.p50_ms < 100
+    assert result.verdict is Verdict.FAIL
+    assert result.reasons[0].startswith("p99 ")
+
+
+def test_errors_and_wrong_answers_are_told_apart(delay_server, samples, tmp_path):
+    url = delay_server("--fail-every", 10, "--wrong-every", 7)
+    result = run_drill(make_plan(rate_rps=200), url=url, samples=samples, out=tmp_path / "r.json")
+    assert set(result.error_counts) == {"503", "wrong answer"}
+    assert result.error_counts["503"] == pytest.approx(result.requests / 10, abs=2)
+    assert result.errors + sum(result.series["ok"]) == result.requests
+    assert result.verdict is not Verdict.PASS
+
+
+def test_an_overloaded_generator_is_invalid(delay_server, samples, tmp_path):
+    url = delay_server()
+    plan = make_plan(rate_rps=30_000, duration_s=1)
+    result = run_drill(plan, url=url, samples=samples, out=tmp_path / "r.json")
+    assert result.verdict is Verdict.INVALID
+    assert result.verdict.exit_code == 3
+    assert "generator fell behind" in result.reasons[0]
+
+
+def test_requests_beyond_the_cap_are_dropped_and_blamed_on_the_stalled_system(delay_server, samples, tmp_path):
+    url = delay_server("--freeze-at", 250, "--freeze-s", 1.5)
+    plan, out = tmp_path / "plan.json", tmp_path / "r.json"
+    plan.write_text(make_plan(rate_rps=200, duration_s=4).model_dump_json())
+    code = (
+        "import sys, loadtests.runner, loadtests.openloop as o; o.MAX_IN_FLIGHT = 50; sys.exit(loadtests.runner.main())"
+    )
+    command = [sys.executable, "-c", code, "--plan", plan, "--url", url, "--samples", samples, "--out", out]
+    done = subprocess.run([*map(str, command)], cwd=REPO, capture_output=True, text=True, timeout=60, check=False)
+    result = DrillResult.model_validate_json(out.read_bytes())
+    if late_by_machine(result):
+        pytest.skip(f"the machine is too busy to measure: {result.reasons}")
+    assert result.error_counts["dropped"] == pytest.approx(200 * 1.5 - 50, abs=60)
+    assert result.verdict is Verdict.FAIL
+    assert done.returncode == 1
+
+
+def test_an_unreachable_server_and_wrong_samples_are_told_before_the_drill(delay_server, samples, tmp_path):
+    with pytest.raises(ServiceUnreachable, match="does not answer"):
+        run_drill(make_plan(), url="http://127.0.0.1:9", samples=samples, out=tmp_path / "r.json")
+    with pytest.raises(UsageError, match="samples"):
+        run_drill(make_plan(), url=delay_server(), samples=tmp_path, out=tmp_path / "r.json")
+
+
+def test_a_crashed_generator_is_an_invalid_measurement_with_its_last_words(
+    delay_server, samples, tmp_path, monkeypatch
+):
+    def crash(_: Progress) -> None:
+        os.kill(find_child(os.getpid()), signal.SIGKILL)
+
+    with pytest.raises(InvalidMeasurement, match="ended with code -9"):
+        run_drill(make_plan(), url=delay_server(), samples=samples, out=tmp_path / "r.json", on_progress=crash)
+    # A folder that the parent accepts and the child does not, as it was changed in between.
+    monkeypatch.setattr(Payloads, "load", lambda _: None)
+    with pytest.raises(InvalidMeasurement, match="a folder with samples"):
+        run_drill(make_plan(), url=delay_server(), samples=tmp_path, out=tmp_path / "r.json")
+
+
+def find_child(parent: int) -> int:
+    """The runner among this process's children."""
+    for task in Path(f"/proc/{parent}/task").iterdir():
+        for child in (task / "children").read_text().split():
+            if b"loadtests.runner" in Path(f"/proc/{child}/cmdline").read_bytes():
+                return int(child)
+    raise AssertionError("no runner among the children")
+
+
+def test_ctrl_c_ends_the_generator_too(delay_server, samples, tmp_path):
+    plan = tmp_path / "plan.json"
+    plan.write_text(make_plan(duration_s=60).model_dump_json())
+    code = (
+        "import sys; from pathlib import Path; from drillyard.core.slo import DrillPlan\n"
+        "from loadtests.launch import run_drill\n"
+        "plan = DrillPlan.model_validate_json(Path(sys.argv[1]).read_text())\n"
+        "run_drill(plan, url=sys.argv[2], samples=Path(sys.argv[3]), out=Path(sys.argv[1] + '.out'),"
+        " on_progress=lambda line: print(line.phase, flush=True))\n"
+    )
+    command = [sys.executable, "-c", code, str(plan), delay_server(), str(samples)]
+    parent = subprocess.Popen(command, cwd=REPO, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    parent.stdout.readline()
+    child = find_child(parent.pid)
+    parent.send_signal(signal.SIGINT)  # to the parent alone, as a supervisor would
+    _, stderr = parent.communicate(timeout=20)
+    assert "KeyboardInterrupt" in stderr
+    deadline = time.monotonic() + 5
+    while Path(f"/proc/{child}").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not Path(f"/proc/{child}").exists()
+
+
+def test_same_plan_same_requests(delay_server, samples, tmp_path):
+    url = delay_server()
+    counts = {
+        run_drill(make_plan(duration_s=1), url=url, samples=samples, out=tmp_path / "r.json").requests for _ in range(2)
+    }
+    assert len(counts) == 1

@@ -1,0 +1,87 @@
+from typing import Any
+
+import pytest
+from scipy.stats import binom
+
+from drillyard.core.slo import Verdict
+from loadtests.recorder import Measured
+from loadtests.verdict import binomial_cdf, judge, queries_needed
+
+
+def measured(requests: int = 10_000, over: int = 0, p99_ms: float = 20, p50_ms: float = 5, **changes: Any) -> Measured:
+    values: dict[str, Any] = {
+        "scheduled": requests,
+        "requests": requests,
+        "ok": requests - sum(changes.get("error_counts", {}).values()),
+        "good": requests - over,
+        "error_counts": {},
+        "late_sends": 0,
+        "timed": requests,
+        "over_bound": over,
+        "percentiles_ms": {50.0: p50_ms, 90.0: p99_ms, 99.0: p99_ms, 99.9: p99_ms, 100.0: p99_ms},
+    }
+    return Measured(**{**values, **changes})
+
+
+@pytest.mark.parametrize(
+    ("percentile", "over", "needed"), [(99, 0, 459), (99, 1, 662), (99, 2, 838), (90, 0, 44), (90, 1, 64), (90, 2, 81)]
+)
+def test_queries_needed_are_mlperfs(percentile, over, needed):
+    assert queries_needed(over, percentile) == needed
+
+
+@pytest.mark.parametrize(("k", "n", "p"), [(0, 459, 0.01), (7, 1_500, 0.01), (90, 10_000, 0.01), (5, 5, 0.5)])
+def test_binomial_cdf_is_scipys(k, n, p):
+    assert binomial_cdf(k, n, p) == pytest.approx(binom.cdf(k, n, p), rel=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("requests", "over", "verdict"),
+    [
+        (458, 0, Verdict.INVALID),
+        (459, 0, Verdict.PASS),
+        (661, 1, Verdict.INVALID),
+        (662, 1, Verdict.PASS),
+        (837, 2, Verdict.INVALID),
+        (838, 2, Verdict.PASS),
+    ],
+)
+def test_a_p99_is_claimed_only_from_the_exact_count_on(plan, requests, over, verdict):
+    got, reasons = judge(plan, measured(requests, over))
+    assert got is verdict
+    assert bool(reasons) == (verdict is not Verdict.PASS)
+
+
+def test_each_broken_bound_is_named_with_figure_and_bound(plan):
+    verdict, reasons = judge(plan, measured(over=300, p99_ms=41.2, p50_ms=11, error_counts={"503": 150, "timeout": 50}))
+    assert verdict is Verdict.FAIL
+    assert reasons == (
+        "p50 11.0 ms > 10 ms",
+        "p99 41.2 ms > 25 ms",
+        "error rate 2.00% > 1.00% (150 503, 50 timeout)",
+    )
+
+
+def test_a_generator_that_fell_behind_is_invalid_whatever_the_figures(plan):
+    assert judge(plan, measured(late_sends=100))[0] is Verdict.PASS
+    verdict, reasons = judge(plan, measured(late_sends=101, over=5_000, p99_ms=900))
+    assert verdict is Verdict.INVALID
+    assert reasons == ("generator fell behind: 101 of 10000 sends more than 5 ms late > 1%",)
+
+
+def test_a_cut_drill_is_invalid(plan):
+    verdict, reasons = judge(plan, measured(scheduled=20_000))
+    assert verdict is Verdict.INVALID
+    assert reasons == ("drill was cut: 10000 of 20000 scheduled requests ended",)
+
+
+def test_a_dead_system_fails_even_with_few_requests(plan):
+    dead = measured(100, error_counts={"refused": 100}, timed=0, percentiles_ms=dict.fromkeys((50.0, 99.0), 0.0))
+    assert judge(plan, dead)[0] is Verdict.FAIL
+    assert judge(plan, measured(100, over=2, p99_ms=30))[0] is Verdict.INVALID  # chance may have done that
+
+
+def test_drops_are_the_systems_fault(plan):
+    verdict, reasons = judge(plan, measured(error_counts={"dropped": 3_000}, timed=7_000))
+    assert verdict is Verdict.FAIL
+    assert "3000 dropped" in reasons[0]

@@ -16,9 +16,9 @@ from typing import Any
 from locust.env import Environment
 from pydantic import ValidationError
 
+from drillyard.core import provenance
 from drillyard.core.errors import DrillyardError, UsageError
 from drillyard.core.slo import DrillPlan, DrillResult
-from drillyard.core import provenance
 from loadtests.arrivals import schedule
 from loadtests.openloop import MAX_IN_FLIGHT, TIMEOUT_S, OpenLoop
 from loadtests.payloads import Payloads

@@ -17,7 +17,10 @@ _OBJECT_STORE_BYTES = 1_000_000_000  # holds the training arrays once for all wo
 
 @contextmanager
 def ray_cluster(settings: Settings) -> Iterator[None]:
-    """Connect, and on leaving disconnect (a private cluster's processes end). Raises ServiceUnreachable."""
+    """Connect, and on leaving disconnect (a private cluster's processes end). Raises ServiceUnreachable.
+
+    Enter it before anything imports ray, which reads its environment then.
+    """
     for key, value in NO_TELEMETRY.items():
         os.environ.setdefault(key, value)
     folder = Path(tempfile.mkdtemp(prefix="dy-", dir="/tmp"))  # short: unix socket paths end at 107 bytes

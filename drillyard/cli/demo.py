@@ -114,8 +114,8 @@ def _serve_and_drill(plans: dict[str, Any], where: Any, port: int, console: Cons
     from serving import lifecycle
     from serving.recipes import laptop
 
+    server = lifecycle.start_detached(laptop(*plans, port=port), where, on_progress=console.say)
     try:
-        server = lifecycle.start_detached(laptop(*plans, port=port), where, on_progress=console.say)
         console.say(f"serving at {server.url}")
         return {
             name: drills.drill(plan, ModelRef(name=name, alias=CHAMPION), server.url, where, console)

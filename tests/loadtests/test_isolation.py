@@ -4,7 +4,7 @@ import sys
 import pytest
 
 PLAIN = [
-    "arrivals", "bounds", "charts", "launch", "payloads", "progress", "provenance", "recorder", "report", "scorecard",
+    "arrivals", "bounds", "charts", "launch", "payloads", "progress", "recorder", "report", "scorecard",
     "verdict",
 ]  # fmt: skip
 

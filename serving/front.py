@@ -1,0 +1,151 @@
+"""The routes that belong to no single model: server metadata, health, people's routes, documentation, metrics.
+
+Not on the hot path: HAProxy sends `/v2/models/<served model>/...` straight to that model's replicas. What reaches the
+same routes here asks for a model that is not served.
+"""
+
+import asyncio
+import logging
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from ray.exceptions import RayError
+from ray.serve.exceptions import RayServeException
+from starlette.exceptions import HTTPException
+
+from drillyard.core.contract import ModelCard
+from serving.protocol import openapi, v2
+from serving.protocol.asgi import ClientGoneError, read_body
+from serving.protocol.errors import RequestError, body_of
+from serving.recipes import ServeConfig
+
+READY_TIMEOUT_S = 2.0
+PREDICT_TIMEOUT_S = 30.0
+log = logging.getLogger("ray.serve")
+
+
+def server_version() -> str:
+    """The installed distribution's version."""
+    try:
+        return version("drillyard")
+    except PackageNotFoundError:  # a checkout that was not installed
+        return "0+checkout"
+
+
+class Front:
+    """Ray Serve deployment at `/`. Knows the models by their cards and reaches them through deployment handles."""
+
+    def __init__(self, cards: tuple[ModelCard, ...], config: ServeConfig, metrics_folder: str) -> None:
+        from ray import serve
+
+        from serving.loopback import bind_replica_to_loopback
+
+        bind_replica_to_loopback()
+        self._cards = {card.name: card for card in cards}
+        self._config, self._metrics_folder = config, Path(metrics_folder)
+        self._handles = {name: serve.get_deployment_handle("model", app_name=name) for name in self._cards}
+
+    def __serve_build_asgi_app__(self) -> FastAPI:  # Ray's name: `serve.ingress()` calls it
+        app = FastAPI(title="drillyard", version=server_version(), docs_url=None, redoc_url=None, openapi_url=None)
+        app.add_exception_handler(HTTPException, _http_error)
+        app.add_exception_handler(RequestError, _request_error)
+        app.add_exception_handler(ClientGoneError, _client_gone)
+        app.add_exception_handler(Exception, _bug)
+        document = openapi.document(tuple(self._cards.values()), server_version())
+
+        async def openapi_json() -> dict[str, Any]:
+            return document
+
+        async def docs() -> HTMLResponse:
+            return HTMLResponse(openapi.page(document))
+
+        for path, endpoint in (
+            ("/", lambda: RedirectResponse("/docs")),
+            ("/docs", docs),
+            ("/openapi.json", openapi_json),
+            ("/metrics", self._metrics),
+            ("/v2", lambda: v2.server_metadata(server_version())),
+            ("/v2/health/live", lambda: {"live": True}),
+            ("/v2/health/ready", self._ready),
+            ("/v2/models/{name}", self._unknown_model),
+            ("/v2/models/{name}/ready", self._unknown_model),
+            ("/v2/models/{name}/versions/{version}", self._unknown_model),
+            ("/v2/models/{name}/versions/{version}/ready", self._unknown_model),
+        ):
+            app.add_api_route(path, endpoint, methods=["GET"], response_model=None)
+        app.add_api_route("/predict/{name}", self._predict, methods=["POST"], response_model=None)
+        for path in ("/v2/models/{name}/infer", "/v2/models/{name}/versions/{version}/infer"):
+            app.add_api_route(path, self._unknown_model, methods=["POST"], response_model=None)
+        return app
+
+    async def _ready(self) -> Response:
+        """200 when every model answers through its handle, else 503 naming those that do not."""
+
+        async def answers(name: str) -> bool:
+            try:
+                return bool(await asyncio.wait_for(self._handles[name].ready.remote(), READY_TIMEOUT_S))
+            except Exception:  # whatever keeps it from answering, it is not ready
+                return False
+
+        names = list(self._cards)
+        missing = [name for name, ok in zip(names, await asyncio.gather(*map(answers, names)), strict=True) if not ok]
+        if missing:
+            raise RequestError(503, f"not ready: {', '.join(missing)}")
+        return Response(b'{"ready":true}', media_type="application/json")
+
+    async def _predict(self, name: str, request: Request) -> Response:
+        """A person's request, forwarded unread to the model."""
+        if name not in self._cards:
+            raise self._no_such_model(name)
+        body = await read_body(request.scope, request.receive, self._config.max_body_bytes)
+        call = self._handles[name].ask.remote(request.headers.get("content-type", ""), body)
+        try:
+            status, answer = await asyncio.wait_for(call, PREDICT_TIMEOUT_S)
+        except (RayError, RayServeException, TimeoutError) as error:
+            log.error("model %s did not answer: %r", name, error)
+            raise RequestError(503, f"model {name} cannot answer now; try again", ((b"retry-after", b"1"),)) from None
+        return Response(answer, status_code=status, media_type="application/json")
+
+    async def _unknown_model(self, name: str) -> Response:
+        raise self._no_such_model(name)
+
+    async def _metrics(self) -> Response:
+        from serving.metrics import exposition
+
+        return Response(exposition(self._metrics_folder), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    def _no_such_model(self, name: str) -> RequestError:
+        return RequestError(404, f"there is no model {name!r} here; expected one of {', '.join(self._cards)}")
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    """Starlette's own 404 and 405, in this server's form."""
+    assert isinstance(error, HTTPException)
+    allow = (error.headers or {}).get("Allow", "")
+    if error.status_code == 405:
+        message = f"method {request.method} is not allowed on {request.url.path}; use {allow}"
+    else:
+        message = f"there is no route {request.url.path!r}; see /docs for those that are"
+    return _response(RequestError(error.status_code, message, ((b"allow", allow.encode()),) if allow else ()))
+
+
+async def _request_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestError)
+    return _response(error)
+
+
+async def _client_gone(_: Request, __: Exception) -> Response:
+    return Response(status_code=499)  # nobody reads it
+
+
+async def _bug(_: Request, error: Exception) -> Response:
+    log.error("unexpected failure: %r", error, exc_info=error)
+    return _response(RequestError(500, "the server failed; its log says why"))
+
+
+def _response(error: RequestError) -> Response:
+    headers = {key.decode(): value.decode() for key, value in error.headers}
+    return Response(body_of(error), status_code=error.status, headers=headers, media_type="application/json")

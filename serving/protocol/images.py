@@ -1,0 +1,35 @@
+"""Image bytes to pixels, without trusting them: JPEG and PNG only, size known before anything is decoded."""
+
+from io import BytesIO
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from serving.protocol.errors import RequestError
+from serving.protocol.tensors import Array
+
+FORMATS = ("JPEG", "PNG")
+
+
+def decode_image(body: bytes, *, max_pixels: int) -> Array:
+    """The picture as uint8 (height, width, 3), transparency and other modes converted to RGB. Raises RequestError.
+
+    Only the two decoders named in FORMATS are ever tried, and the header's size is held against `max_pixels` before
+    the pixels are decompressed, so a decompression bomb costs no more than its header.
+    """
+    if not body:
+        raise RequestError(400, "the body is empty; expected the bytes of a JPEG or PNG image")
+    try:
+        with Image.open(BytesIO(body), formats=FORMATS) as image:
+            width, height = image.size
+            if width * height > max_pixels:
+                raise RequestError(
+                    413, f"the image has {width}x{height} pixels, which is too many; expected at most {max_pixels}"
+                )
+            return np.asarray(image.convert("RGB"), dtype=np.uint8)
+    except UnidentifiedImageError:
+        raise RequestError(400, "the body is not an image; expected the bytes of a JPEG or PNG image") from None
+    except Image.DecompressionBombError:  # Pillow's own limit, met in the header before ours can be
+        raise RequestError(413, f"the image has too many pixels; expected at most {max_pixels}") from None
+    except (OSError, SyntaxError, ValueError, EOFError, MemoryError) as error:  # what Pillow raises on damaged files
+        raise RequestError(400, f"the image is damaged: {error}; expected a whole JPEG or PNG image") from None

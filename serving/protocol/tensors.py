@@ -1,0 +1,121 @@
+"""JSON lists to validated arrays: shape, element count, element type, range, finiteness.
+
+Works at C speed on good data (`set(map(type, ...))`, `chain`), and looks for the culprit only once something is wrong.
+"""
+
+from collections.abc import Callable
+from itertools import chain
+from math import isfinite, prod
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from drillyard.core.contract import Dtype, TensorSpec
+from serving.protocol.errors import RequestError, shown
+
+Array = npt.NDArray[Any]
+
+NUMPY: dict[Dtype, type[Any]] = {
+    "FP32": np.float32,
+    "FP64": np.float64,
+    "UINT8": np.uint8,
+    "INT64": np.int64,
+    "BOOL": np.bool_,
+}
+_PYTHON: dict[Dtype, frozenset[type]] = {
+    "FP32": frozenset({int, float}),
+    "FP64": frozenset({int, float}),
+    "UINT8": frozenset({int}),
+    "INT64": frozenset({int}),
+    "BOOL": frozenset({bool}),
+}
+_FLOAT32_MAX = float(np.finfo(np.float32).max)
+VALID_FORM: dict[Dtype, str] = {
+    "FP32": "a finite number within the range of FP32",
+    "FP64": "a finite number",
+    "UINT8": "a whole number from 0 to 255",
+    "INT64": "a whole number of 64 bits with a sign",
+    "BOOL": "true or false",
+}
+_IN_RANGE: dict[Dtype, Callable[[Any], bool]] = {
+    "FP32": lambda x: isfinite(x) and abs(x) <= _FLOAT32_MAX,
+    "FP64": isfinite,
+    "UINT8": lambda x: 0 <= x <= 255,
+    "INT64": lambda x: -(2**63) <= x < 2**63,
+    "BOOL": lambda _: True,
+}
+
+
+def is_element(dtype: Dtype, value: Any) -> bool:
+    """Whether a value out of JSON can be an element of a tensor of that type."""
+    return type(value) in _PYTHON[dtype] and _IN_RANGE[dtype](value)
+
+
+def form_of(shape: tuple[int, ...]) -> str:
+    """A declared shape for people: `[any, 29]`."""
+    return "[" + ", ".join("any" if dim == -1 else str(dim) for dim in shape) + "]"
+
+
+def checked_shape(spec: TensorSpec, shape: Any, max_rows: int) -> tuple[int, ...]:
+    """The request's `shape` of one input, held against the declared one. Raises RequestError."""
+    field = f"inputs[{spec.name}].shape"
+    if not isinstance(shape, list) or not all(type(dim) is int for dim in shape):
+        raise RequestError(400, f"{field}={shown(shape)} is not valid; expected a list of whole numbers")
+    if len(shape) != len(spec.shape) or any(w not in (-1, d) for w, d in zip(spec.shape, shape, strict=True)):
+        raise RequestError(400, f"{field}={shown(shape)} is not valid; expected {form_of(spec.shape)}")
+    if any(dim < 1 for dim in shape):
+        raise RequestError(400, f"{field}={shown(shape)} is not valid; every dimension must be at least 1")
+    if shape[0] > max_rows:
+        raise RequestError(413, f"{field}={shown(shape)} is not valid; a request may hold at most {max_rows} rows")
+    return tuple(shape)
+
+
+def to_array(spec: TensorSpec, data: Any, shape: tuple[int, ...]) -> Array:
+    """`data`, flat in row-major order or nested as `shape` says, as an array of that shape. Raises RequestError."""
+    field = f"inputs[{spec.name}].data"
+    if not isinstance(data, list):
+        raise RequestError(400, f"{field}={shown(data)} is not valid; expected a list of {spec.dtype} values")
+    flat = _flatten(field, data, shape)
+    if not _PYTHON[spec.dtype].issuperset(map(type, flat)):
+        raise _culprit(field, spec.dtype, flat)
+    try:
+        array = _convert(spec.dtype, flat)
+    except (ValueError, OverflowError):  # a whole number outside the type's range
+        raise _culprit(field, spec.dtype, flat) from None
+    if spec.dtype in ("FP32", "FP64") and not np.isfinite(array).all():
+        raise _culprit(field, spec.dtype, flat)
+    return array.reshape(shape)
+
+
+def _convert(dtype: Dtype, flat: list[Any]) -> Array:
+    if dtype == "UINT8":
+        return np.frombuffer(bytes(flat), dtype=np.uint8)  # checks 0..255 and is several times faster than np.array
+    if dtype == "FP32":
+        with np.errstate(over="ignore"):  # what overflows becomes infinite and is refused by the caller
+            return np.array(flat, dtype=np.float32)
+    return np.array(flat, dtype=NUMPY[dtype])
+
+
+def _flatten(field: str, data: list[Any], shape: tuple[int, ...]) -> list[Any]:
+    """The elements in row-major order; nested data must be nested exactly as `shape` says."""
+    if not data or not isinstance(data[0], list):
+        if len(data) != prod(shape):
+            raise RequestError(
+                400, f"{field} has {len(data)} values, which is not valid; shape {list(shape)} needs {prod(shape)}"
+            )
+        return data
+    level: list[Any] = [data]
+    for depth, expected in enumerate(shape):
+        if set(map(type, level)) != {list} or set(map(len, level)) != {expected}:
+            raise RequestError(400, f"{field} is not nested as shape {list(shape)} says, at depth {depth}")
+        level = list(chain.from_iterable(level))
+    return level
+
+
+def _culprit(field: str, dtype: Dtype, flat: list[Any]) -> RequestError:
+    valid_form = VALID_FORM[dtype]
+    for index, value in enumerate(flat):
+        if not is_element(dtype, value):
+            return RequestError(400, f"{field}[{index}]={shown(value)} is not valid; expected {valid_form} ({dtype})")
+    return RequestError(400, f"{field} is not valid; expected {valid_form} ({dtype})")

@@ -1,0 +1,54 @@
+"""Whole serving configurations; a variant is a function that returns one."""
+
+from dataclasses import dataclass
+
+from drillyard.core.contract import ModelRef
+from drillyard.core.errors import UsageError
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServeConfig:
+    """How a server runs. Every limit guards against a kind of request named in the tests of bad input."""
+
+    models: tuple[ModelRef, ...]  # one Ray Serve application each
+    host: str = "127.0.0.1"  # where HAProxy listens; loopback unless asked otherwise
+    port: int = 8000  # of every HTTP route
+    replicas: int = 1  # processes for each model
+    cpus_per_replica: float = 1.0  # reserved in Ray; its whole part is the number of onnxruntime threads
+    max_ongoing_requests: int = 256  # a replica works on at most so many at once, the rest wait
+    max_queued_requests: int = 512  # a replica lets at most so many wait, then answers 503
+    max_body_bytes: int = 16 * 2**20  # larger bodies are answered 413 unread
+    max_rows: int = 4096  # rows of one request
+    max_pixels: int = 4096 * 4096  # of an image, known from its header before it is decoded
+    health_check_period_s: float = 5.0  # between two real inferences of a replica
+    drain_s: float = 5.0  # how long answers under way may take when the server ends
+    start_timeout_s: float = 120.0  # from the first process to ready
+    object_store_bytes: int = 200 * 2**20  # Ray's shared memory; requests do not pass through it
+
+    def __post_init__(self) -> None:
+        if not self.models:
+            raise UsageError("models", "", "at least one NAME, NAME@ALIAS or NAME/VERSION")
+        names = [ref.name for ref in self.models]
+        if len(set(names)) != len(names):
+            raise UsageError("models", ", ".join(names), "each name once")
+        if not 1 <= self.port <= 65535:
+            raise UsageError("port", self.port, "a port number from 1 to 65535")
+
+    @property
+    def threads(self) -> int:
+        """onnxruntime threads of one replica."""
+        return max(1, int(self.cpus_per_replica))
+
+    @property
+    def url(self) -> str:
+        """Where this machine reaches the server."""
+        host = "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+
+def laptop(*models: str, host: str = "127.0.0.1", port: int = 8000) -> ServeConfig:
+    """One single-threaded replica for each model (NAME, NAME@ALIAS or NAME/VERSION): for two cores.
+
+    Raises UsageError.
+    """
+    return ServeConfig(models=tuple(map(ModelRef.parse, models)), host=host, port=port)

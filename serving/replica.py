@@ -1,0 +1,48 @@
+"""The Ray Serve deployment around a predictor: a thin shell, so that everything below it is tested without Ray."""
+
+from pathlib import Path
+
+from drillyard.core.contract import ModelRef
+from serving.protocol.routes import ModelRoutes
+from serving.recipes import ServeConfig
+
+
+class ModelReplica:
+    """One process that answers for one model version. Ray Serve calls these methods; `ask` is called by the front.
+
+    The constructor returns only when the model has answered real samples, so a replica that Serve calls running can
+    answer. Raises ArtifactRefused, ModelNotFound, ServiceUnreachable.
+    """
+
+    def __init__(self, ref: ModelRef, config: ServeConfig, tracking_uri: str, cache: str, metrics_folder: str) -> None:
+        # Here, not above: the process that only describes the deployment must not load onnxruntime.
+        from serving.artifact import fetch
+        from serving.loopback import bind_replica_to_loopback
+        from serving.metrics import ModelMetrics
+        from serving.predictor import Predictor
+
+        bind_replica_to_loopback()
+        model = fetch(ref, tracking_uri=tracking_uri, cache=Path(cache))
+        self._predictor = Predictor(model, threads=config.threads, max_rows=config.max_rows)
+        self._predictor.warm_up()
+        self._routes = ModelRoutes(
+            self._predictor,
+            ModelMetrics(Path(metrics_folder), model.card.name, model.card.version),
+            max_body_bytes=config.max_body_bytes,
+            max_pixels=config.max_pixels,
+        )
+
+    def __serve_build_asgi_app__(self) -> ModelRoutes:  # Ray's name: `serve.ingress()` calls it
+        return self._routes
+
+    def check_health(self) -> None:
+        """Ray replaces the replica when this raises: a real inference, not merely a living process."""
+        self._predictor.check()
+
+    async def ask(self, content_type: str, body: bytes) -> tuple[int, bytes]:
+        """A person's request, forwarded by the front; status and JSON body of the answer."""
+        return await self._routes.ask(content_type, body)
+
+    async def ready(self) -> bool:
+        """Answers at all, which is the point."""
+        return True

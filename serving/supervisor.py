@@ -1,0 +1,212 @@
+"""The process that starts Ray, deploys the models, waits, and takes everything down again."""
+
+import logging
+import os
+import signal
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from drillyard.core.errors import DrillyardError, ServiceUnreachable
+from drillyard.core.settings import Settings
+from serving import processes, state
+from serving.artifact import LocalModel, fetch
+from serving.environment import cluster_environment, haproxy_binary, server_environment
+from serving.recipes import ServeConfig
+from serving.state import ServerState
+
+Progress = Callable[[str], None]
+
+
+class _SignalledError(BaseException):
+    """SIGINT or SIGTERM came. Not an Exception, so that no handler of ordinary failures swallows it."""
+
+
+def supervise(
+    config: ServeConfig,
+    settings: Settings,
+    *,
+    on_progress: Progress,
+    on_ready: Callable[[ServerState], None],
+    log: Path | None,
+) -> None:
+    """Serve until SIGINT or SIGTERM. Leaves nothing behind, however it ends. Must run in the main thread."""
+    run_dir = Path(tempfile.mkdtemp(prefix="dy-", dir="/tmp"))  # short: unix socket paths end at 107 bytes
+    server = ServerState(
+        stage="starting",
+        progress="starting",
+        pid=os.getpid(),
+        pid_started=processes.start_time(os.getpid()) or 0,
+        run_dir=run_dir,
+        host=config.host,
+        port=config.port,
+        url=config.url,
+        models={},
+        started_at=state.now(),
+        log=log,
+    )
+
+    def progress(text: str) -> None:
+        nonlocal server
+        server = server.model_copy(update={"progress": text})
+        state.write(settings, server)
+        on_progress(text)
+
+    local = settings.ray_address is None
+    try:
+        with _until_signalled() as rearm:
+            progress("starting Ray and fetching the models")
+            if local:
+                os.environ.update(server_environment(run_dir, os.environ, haproxy_binary()))
+            else:
+                os.environ.update(cluster_environment(os.environ))
+            with ThreadPoolExecutor(max_workers=1) as pool:
+                models_come = pool.submit(_fetch_all, config, settings)
+                _start_ray(config, settings, run_dir)
+                if models_come.done():
+                    models_come.result()  # a model that cannot be had ends the start here, not after Serve's
+                _start_serve(config)
+                rearm()
+                models = models_come.result()
+            progress("starting the replicas")
+            _deploy(models, config, settings, run_dir)
+            rearm()
+            progress("waiting for every model to answer")
+            _wait_until_answering(models, config)
+            versions = {model.card.name: model.card.version for model in models}
+            server = server.model_copy(update={"stage": "ready", "progress": "ready", "models": versions})
+            state.write(settings, server)
+            on_ready(server)
+            while True:
+                time.sleep(3600)
+    except _SignalledError:
+        on_progress("ending")
+    finally:
+        with _undisturbed():
+            _take_down(config, run_dir, local=local)
+            state.clear(settings, server)
+
+
+def _fetch_all(config: ServeConfig, settings: Settings) -> tuple[LocalModel, ...]:
+    return tuple(fetch(ref, tracking_uri=settings.tracking_uri, cache=settings.models) for ref in config.models)
+
+
+def _start_ray(config: ServeConfig, settings: Settings, run_dir: Path) -> None:
+    import ray
+
+    if settings.ray_address is not None:
+        try:
+            ray.init(address=settings.ray_address, log_to_driver=False, logging_level=logging.ERROR)
+        except ConnectionError as error:
+            raise ServiceUnreachable("Ray", settings.ray_address, f"it said: {error}") from None
+    else:
+        needed = len(config.models) * config.replicas * config.cpus_per_replica
+        ray.init(
+            # Logical: a machine with fewer cores than replicas shares them rather than wait for ever.
+            num_cpus=max(os.cpu_count() or 1, int(-(-needed // 1))),
+            object_store_memory=config.object_store_bytes,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            _temp_dir=str(run_dir / "ray"),
+        )
+
+
+def _start_serve(config: ServeConfig) -> None:
+    from ray import serve
+
+    serve.start(
+        http_options={"host": config.host, "port": config.port},
+        logging_config={"log_level": "WARNING", "enable_access_log": False},
+    )
+
+
+def _deploy(models: tuple[LocalModel, ...], config: ServeConfig, settings: Settings, run_dir: Path) -> None:
+    from serving.app import build, deploy
+
+    targets = build(
+        models, config, tracking_uri=settings.tracking_uri, cache=settings.models, metrics_folder=run_dir / "metrics"
+    )
+    try:
+        deploy(targets)
+    except RuntimeError as error:
+        raise DrillyardError(f"the models could not be deployed: {error}") from None
+
+
+def _wait_until_answering(models: tuple[LocalModel, ...], config: ServeConfig) -> None:
+    """Through HAProxy, as a client asks: Serve calls an application running before HAProxy knows of it."""
+    paths = ["/v2/health/ready", *(f"/v2/models/{model.card.name}/ready" for model in models)]
+    deadline = time.monotonic() + config.start_timeout_s
+    for path in paths:
+        while not _answers(config.url + path):
+            if time.monotonic() > deadline:
+                raise DrillyardError(f"{config.url}{path} did not answer within {config.start_timeout_s:.0f} s")
+            time.sleep(0.05)
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urlopen(url, timeout=5) as response:
+            return bool(response.status == 200)
+    except (URLError, OSError):
+        return False
+
+
+def _take_down(config: ServeConfig, run_dir: Path, *, local: bool) -> None:
+    """HAProxy first: it stops listening and ends once the answers under way are sent. Then Ray, then what is left."""
+    import ray
+
+    if not ray.is_initialized():
+        return
+    if not local:
+        from ray import serve
+
+        serve.shutdown()
+        ray.shutdown()
+        return
+    haproxy = str(run_dir / "ha").encode()
+    proxies = [pid for pid in processes.belonging_to(run_dir) if haproxy in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    for pid in proxies:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGUSR1)  # HAProxy's soft stop
+    deadline = time.monotonic() + config.drain_s
+    while any(processes.start_time(pid) is not None for pid in proxies) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    ray.shutdown()
+
+
+@contextmanager
+def _until_signalled() -> Iterator[Callable[[], None]]:
+    """SIGINT and SIGTERM raise _SignalledError; the yielded function arms again, after ray set its own handlers."""
+
+    def ended(_: int, __: FrameType | None) -> None:
+        raise _SignalledError
+
+    def arm() -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, ended)
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    arm()
+    try:
+        yield arm
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Nothing interrupts the taking down: a second Ctrl-C would leave processes behind."""
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

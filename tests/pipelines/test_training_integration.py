@@ -1,0 +1,99 @@
+"""Training on real Ray workers: a killed worker costs time, not the result; divergence stops at once."""
+
+import os
+import signal
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from drillyard.core.errors import TrainingFailed, UsageError
+from drillyard.core.settings import Settings
+from pipelines import system, trainer
+from pipelines.loop import Record
+from pipelines.system import Dataset, Recipe
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(scope="module")
+def fraud() -> tuple[Recipe, Dataset]:
+    recipe = system.get("fraud").recipe("smoke")
+    return recipe, system.get("fraud").load(recipe.dataset, Settings.from_env({}))
+
+
+def worker_pids() -> list[int]:
+    """Ray names a worker process after the class it runs; two of them are the training workers."""
+    found = []
+    for path in Path("/proc").iterdir():
+        if path.name.isdigit():
+            try:
+                words = (path / "cmdline").read_bytes()
+            except OSError:
+                continue
+            if words.startswith(b"ray::") and b"TrainWorker" in words:
+                found.append(int(path.name))
+    return found
+
+
+@pytest.fixture(scope="module")
+def undisturbed(ray_local: None, fraud: tuple[Recipe, Dataset], tmp_path_factory: pytest.TempPathFactory):
+    recipe, data = fraud
+    recipe = replace(recipe, train=replace(recipe.train, epochs=6))
+    return trainer.train(recipe, data, workers=2, folder=tmp_path_factory.mktemp("whole"))
+
+
+def test_same_seed_and_workers_give_the_same_weights(undisturbed, fraud, tmp_path) -> None:
+    recipe, data = fraud
+    recipe = replace(recipe, train=replace(recipe.train, epochs=6))
+    again = trainer.train(recipe, data, workers=2, folder=tmp_path)
+    assert again.restarts == 0
+    assert all(torch.equal(undisturbed.weights[name], again.weights[name]) for name in again.weights)
+
+
+def test_a_killed_worker_is_survived_with_the_same_result(undisturbed, fraud, tmp_path) -> None:
+    recipe, data = fraud
+    recipe = replace(recipe, train=replace(recipe.train, epochs=6))
+    killed: list[int] = []
+    epochs: list[int] = []
+
+    def kill_after_two_epochs(record: Record) -> None:
+        epochs.append(record.epoch)
+        if record.epoch == 2 and record.validation_loss is not None and not killed:
+            time.sleep(1.0)  # let the checkpoint of the epoch be written
+            victims = worker_pids()
+            assert len(victims) == 2
+            killed.append(victims[-1])
+            os.kill(victims[-1], signal.SIGKILL)
+
+    found = trainer.train(recipe, data, workers=2, folder=tmp_path, on_record=kill_after_two_epochs)
+    assert killed
+    assert found.restarts == 1
+    test = data.test.inputs["features"]
+    assert _scores(recipe, data, found.weights, test) == pytest.approx(
+        _scores(recipe, data, undisturbed.weights, test), rel=1e-3
+    )
+
+
+def _scores(recipe: Recipe, data: Dataset, weights: dict[str, torch.Tensor], rows: np.ndarray) -> np.ndarray:
+    model = recipe.model.build(data.labels)
+    model.load_state_dict(weights)
+    with torch.no_grad():
+        return model.eval().serving()(torch.from_numpy(rows))[0].numpy()
+
+
+def test_divergence_stops_without_a_restart(ray_local, fraud, tmp_path) -> None:
+    recipe, data = fraud
+    wild = replace(recipe, train=replace(recipe.train, optimizer="sgd", learning_rate=1e6))
+    started: list[Record] = []
+    with pytest.raises(TrainingFailed, match=r"not finite at step \d+ of \d+ .*learning rate"):
+        trainer.train(wild, data, workers=2, folder=tmp_path, on_record=started.append)
+
+
+def test_more_workers_than_cpus_are_refused_before_anything_starts(ray_local, fraud, tmp_path) -> None:
+    recipe, data = fraud
+    with pytest.raises(UsageError, match=r"workers=999 is not valid; expected 1 to \d+"):
+        trainer.train(recipe, data, workers=999, folder=tmp_path)

@@ -1,0 +1,94 @@
+"""Shared by the serving tests: tiny models written once, and a way to call an ASGI app without a server."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+import pytest
+
+from drillyard.core.contract import ModelCard, ModelRef
+from serving.artifact import LocalModel, verify
+from serving.predictor import Predictor
+from serving.protocol.errors import RequestError
+from tests.support import tiny_models
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, LocalModel]:
+    """Both tiny models, verified, by name."""
+    folder = tmp_path_factory.mktemp("models")
+    found = {}
+    for name, write in (("vision", tiny_models.write_vision), ("fraud", tiny_models.write_fraud)):
+        write(folder / name / "1")
+        found[name] = verify(folder / name / "1", ModelRef(name=name, version=1))
+    return found
+
+
+@pytest.fixture(scope="session")
+def cards(models: dict[str, LocalModel]) -> dict[str, ModelCard]:
+    return {name: model.card for name, model in models.items()}
+
+
+@pytest.fixture(scope="session")
+def predictors(models: dict[str, LocalModel]) -> dict[str, Predictor]:
+    found = {name: Predictor(model, threads=1, max_rows=64) for name, model in models.items()}
+    for predictor in found.values():
+        predictor.warm_up()
+    return found
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What an app sent: status, headers, body."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return orjson.loads(self.body)
+
+
+def status_of(call: Callable[[], Any]) -> int:
+    """200 when the call returns, the status of its RequestError otherwise; any other exception is the test's."""
+    try:
+        call()
+    except RequestError as error:
+        return error.status
+    return 200
+
+
+def call_app(
+    app: Any,
+    method: str,
+    path: str,
+    body: bytes = b"",
+    headers: dict[str, str] | None = None,
+    chunk_bytes: int | None = None,
+) -> Reply:
+    """One request, its body in one message or in chunks; asserts that the app follows the protocol."""
+    size = chunk_bytes or max(1, len(body))
+    chunks = [body[i : i + size] for i in range(0, len(body), size)] or [b""]
+    messages = [
+        {"type": "http.request", "body": chunk, "more_body": i + 1 < len(chunks)} for i, chunk in enumerate(chunks)
+    ]
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        return messages.pop(0) if messages else {"type": "http.disconnect"}
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    raw = [(key.lower().encode(), value.encode()) for key, value in (headers or {}).items()]
+    scope = {"type": "http", "method": method, "path": path, "headers": raw}
+    asyncio.run(app(scope, receive, send))
+    start, *rest = sent
+    assert start["type"] == "http.response.start"
+    assert [message["type"] for message in rest] == ["http.response.body"]
+    names = {key.decode(): value.decode() for key, value in start["headers"]}
+    assert int(names["content-length"]) == len(rest[0]["body"])
+    return Reply(status=start["status"], headers=names, body=rest[0]["body"])

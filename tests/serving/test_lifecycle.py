@@ -1,0 +1,173 @@
+"""What surrounds a server, without starting one: configuration, HAProxy's wrapper, process marks, state, metrics."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from jinja2 import Environment
+
+from drillyard.core.contract import ModelRef
+from drillyard.core.errors import UsageError
+from drillyard.core.settings import Settings
+from serving import lifecycle, processes, state
+from serving.environment import server_environment
+from serving.metrics import LATENCY, REQUESTS, exposition
+from serving.recipes import ServeConfig, laptop
+from serving.state import ServerState
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings.from_env({"DRILLYARD_HOME": str(tmp_path / "home")})
+
+
+def make_state(run_dir: Path, pid: int, pid_started: int) -> ServerState:
+    return ServerState(
+        stage="ready",
+        progress="ready",
+        pid=pid,
+        pid_started=pid_started,
+        run_dir=run_dir,
+        host="127.0.0.1",
+        port=1,
+        url="http://127.0.0.1:1",
+        models={"fraud": 1},
+        started_at=state.now(),
+        log=None,
+    )
+
+
+def sleeper(run_dir: Path) -> "subprocess.Popen[bytes]":
+    """A process with that server's mark, which ignores polite requests to end."""
+    code = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); time.sleep(60)"
+    child = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, env={**os.environ, processes.MARK: str(run_dir)}
+    )
+    assert child.stdout is not None
+    child.stdout.readline()
+    return child
+
+
+def test_recipe_and_limits() -> None:
+    config = laptop("fraud", "vision", port=9000)
+    assert [str(ref) for ref in config.models] == ["fraud@champion", "vision@champion"]
+    assert (config.host, config.url, config.threads) == ("127.0.0.1", "http://127.0.0.1:9000", 1)
+    for wrong in ({"models": ()}, {"models": (ModelRef.parse("a"), ModelRef.parse("a/2"))}, {"port": 0}):
+        with pytest.raises(UsageError):
+            ServeConfig(**({"models": (ModelRef.parse("a"),)} | wrong))
+
+
+def test_the_wrapper_corrects_what_the_installed_ray_writes(tmp_path: Path) -> None:
+    """Each edit must still find its line in the template of the Ray that is installed."""
+    from ray.serve._private.haproxy import HAPROXY_CONFIG_TEMPLATE, HAProxyConfig
+
+    config_file = tmp_path / "haproxy.cfg"
+    config = HAProxyConfig(error_file_path="/wrong/500.http", metrics_enabled=False)
+    templates = Environment(autoescape=False)
+    templates.filters["haproxy_fmt"] = str
+    rendered = templates.from_string(HAPROXY_CONFIG_TEMPLATE).render(
+        config=config, backends=[], backends_with_health_config=[], healthz_rules="", route_info={"status": 200}
+    )
+    config_file.write_text(rendered)
+    environment = server_environment(tmp_path, {}, "/bin/true")
+    subprocess.run([environment["RAY_SERVE_HAPROXY_BINARY_PATH"], "-db", "-f", str(config_file)], check=True)
+    corrected = config_file.read_text()
+    binds = re.findall(r"^\s*bind (\S+)", corrected, re.MULTILINE)
+    assert len(binds) == 3
+    assert all(bind.startswith("127.0.0.1:") for bind in binds), binds
+    assert not re.search(r"^\s*log \S+ local0", corrected, re.MULTILINE)
+    assert "timeout http-request 10s" in corrected
+    assert "set-header x-request-disconnect-disabled ?1" in corrected
+    assert len(re.findall(rf"errorfile 50[234] {tmp_path}/ha/503.http", corrected)) == 3
+    page = (tmp_path / "ha" / "503.http").read_bytes()
+    head, _, body = page.partition(b"\r\n\r\n")
+    assert f"content-length: {len(body)}".encode() in head
+
+
+def test_the_environment_keeps_what_the_user_set_and_hides_the_token(tmp_path: Path) -> None:
+    environment = server_environment(tmp_path, {"RAY_SERVE_HAPROXY_NBTHREAD": "2", "PYTHONPATH": "/mine"}, "/bin/true")
+    assert "RAY_SERVE_HAPROXY_NBTHREAD" not in environment
+    assert environment["PYTHONPATH"].endswith(":/mine")
+    assert environment["RAY_USAGE_STATS_ENABLED"] == "0"
+    token = Path(environment["RAY_AUTH_TOKEN_PATH"])
+    assert token.stat().st_mode & 0o077 == 0
+    assert token.read_text() not in environment.values()
+
+
+def test_a_marked_process_is_found_and_ended_and_no_other(tmp_path: Path) -> None:
+    ours, theirs = sleeper(tmp_path / "a"), sleeper(tmp_path / "ab")
+    try:
+        assert processes.belonging_to(tmp_path / "a") == [ours.pid]
+        assert processes.end(tmp_path / "a", grace_s=0.2) == 1
+        assert ours.wait(5) == -9
+        assert theirs.poll() is None
+    finally:
+        for child in (ours, theirs):
+            child.kill()
+            child.wait()
+
+
+def test_a_recycled_process_id_is_not_the_recorded_process() -> None:
+    started = processes.start_time(os.getpid())
+    assert started is not None
+    assert processes.is_running(os.getpid(), started)
+    assert not processes.is_running(os.getpid(), started - 1)
+
+
+def test_stop_ends_what_a_killed_server_left_and_signals_nobody_else(settings: Settings, tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    run_dir.mkdir()
+    orphan, innocent = sleeper(run_dir), sleeper(tmp_path / "other")
+    try:
+        # The supervisor's process id now belongs to somebody else.
+        state.write(settings, make_state(run_dir, innocent.pid, pid_started=1))
+        assert lifecycle.status(settings) is None
+        assert lifecycle.stop(settings) is not None
+        assert orphan.wait(5) == -9
+        assert innocent.poll() is None
+        assert not run_dir.exists()
+        assert not settings.server_state.exists()
+        assert lifecycle.stop(settings) is None
+    finally:
+        for child in (orphan, innocent):
+            child.kill()
+            child.wait()
+
+
+def test_a_taken_port_and_a_running_server_are_named_before_anything_starts(settings: Settings) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        config = laptop("fraud", port=taken.getsockname()[1])
+        with pytest.raises(UsageError, match="choose with --host and --port"):
+            lifecycle.start_detached(config, settings, on_progress=print)
+    assert not settings.home.exists()
+    own = processes.start_time(os.getpid())
+    assert own is not None
+    state.write(settings, make_state(settings.home / "run", os.getpid(), own))
+    with pytest.raises(UsageError, match="serve down"):
+        lifecycle.check_can_start(laptop("fraud"), settings)
+
+
+def test_a_record_that_is_not_one_counts_as_none(settings: Settings) -> None:
+    settings.home.mkdir()
+    settings.server_state.write_text("{}")
+    assert lifecycle.status(settings) is None
+
+
+def test_metrics_of_several_processes_are_merged(tmp_path: Path) -> None:
+    code = (
+        "import sys, pathlib; from serving.metrics import ModelMetrics;"
+        "m = ModelMetrics(pathlib.Path(sys.argv[1]), 'fraud', 2);"
+        "[m.end(m.begin(), code) for code in (200, 200, 400)]; m.begin()"
+    )
+    for _ in range(2):
+        subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, timeout=30)
+    text = exposition(tmp_path).decode()
+    assert f'{REQUESTS}_total{{code="200",model="fraud",version="2"}} 4.0' in text
+    assert f'{LATENCY}_count{{model="fraud",version="2"}} 6.0' in text
+    assert "in_flight{" not in text, "a process that ended has nothing in flight"

@@ -1,0 +1,191 @@
+"""A model's routes as an ASGI app over a real ONNX session, without Ray or a network."""
+
+import asyncio
+from typing import Any
+
+import numpy as np
+import orjson
+import pytest
+
+from drillyard.core.contract import ModelCard
+from serving.predictor import Predictor
+from serving.protocol import openapi, v2
+from serving.protocol.errors import RequestError
+from serving.protocol.routes import CLIENT_CLOSED_REQUEST, ModelRoutes
+from tests.serving.conftest import call_app
+from tests.support.tiny_models import FEATURES, expected_fraud, expected_vision
+
+MAX_BODY = 10_000
+
+
+class CountingFake:
+    """Metrics that assert each request begins and ends once."""
+
+    def __init__(self) -> None:
+        self.codes: list[int] = []
+        self.open = 0
+
+    def begin(self) -> float:
+        self.open += 1
+        return 1.5
+
+    def end(self, began: float, code: int) -> None:
+        assert began == 1.5
+        self.open -= 1
+        self.codes.append(code)
+
+
+def routes_of(predictor: Any) -> tuple[ModelRoutes, CountingFake]:
+    counting = CountingFake()
+    return ModelRoutes(predictor, counting, max_body_bytes=MAX_BODY, max_pixels=10_000), counting
+
+
+def fraud_request(rows: int = 1) -> tuple[bytes, Any]:
+    features = np.random.default_rng(0).normal(size=(rows, 29)).astype(np.float32)
+    tensor = {"name": "features", "datatype": "FP32", "shape": [rows, 29], "data": features.ravel().tolist()}
+    return orjson.dumps({"id": "r1", "inputs": [tensor]}), features
+
+
+@pytest.mark.parametrize("path", ["/v2/models/fraud/infer", "/v2/models/fraud/versions/1/infer"])
+@pytest.mark.parametrize("chunk_bytes", [None, 100])
+def test_infer_answers_what_numpy_says(predictors: dict[str, Predictor], path: str, chunk_bytes: int | None) -> None:
+    routes, counting = routes_of(predictors["fraud"])
+    body, features = fraud_request(rows=3)
+    reply = call_app(routes, "POST", path, body, chunk_bytes=chunk_bytes)
+    assert reply.status == 200
+    assert reply.json["id"] == "r1"
+    outputs = {o["name"]: np.array(o["data"]).reshape(o["shape"]) for o in reply.json["outputs"]}
+    for name, expected in zip(("score", "is_fraud", "reasons"), expected_fraud(features), strict=True):
+        np.testing.assert_allclose(outputs[name], expected, atol=1e-6)
+    assert (counting.codes, counting.open) == ([200], 0)
+
+
+def test_vision_takes_any_height_and_width(predictors: dict[str, Predictor]) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (2, 5, 9, 3), dtype=np.uint8)
+    tensor = {"name": "image", "datatype": "UINT8", "shape": [2, 5, 9, 3], "data": image.tolist()}
+    body = orjson.dumps({"inputs": [tensor], "outputs": [{"name": "label"}]})
+    reply = call_app(routes_of(predictors["vision"])[0], "POST", "/v2/models/vision/infer", body)
+    assert [o["name"] for o in reply.json["outputs"]] == ["label"]
+    assert reply.json["outputs"][0]["data"] == expected_vision(image)[1].tolist()
+
+
+def test_metadata_and_ready(predictors: dict[str, Predictor]) -> None:
+    routes, _ = routes_of(predictors["fraud"])
+    for root in ("/v2/models/fraud", "/v2/models/fraud/versions/1"):
+        metadata = call_app(routes, "GET", root).json
+        assert metadata["versions"] == ["1"]
+        assert metadata["inputs"] == [{"name": "features", "datatype": "FP32", "shape": [-1, 29]}]
+        assert call_app(routes, "GET", f"{root}/ready").status == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "words"),
+    [
+        ("GET", "/v2/models/fraud/infer", 405, "use POST"),
+        ("POST", "/v2/models/fraud", 405, "use GET"),
+        ("DELETE", "/v2/models/fraud/ready", 405, "use GET"),
+        ("POST", "/v2/models/fraud/versions/2/infer", 404, "no version '2' here; expected 1"),
+        ("GET", "/v2/models/fraud/versions/", 404, "no version ''"),
+        ("GET", "/v2/models/fraud/versions/1/nothing", 404, "there is no route"),
+        ("GET", "/v2/models/fraud/nothing", 404, "there is no route"),
+        ("POST", "/v2/models/fraud/infer", 400, "the body is empty"),
+    ],
+)
+def test_wrong_calls_are_named(
+    predictors: dict[str, Predictor], method: str, path: str, status: int, words: str
+) -> None:
+    routes, counting = routes_of(predictors["fraud"])
+    reply = call_app(routes, method, path)
+    assert (reply.status, counting.codes) == (status, [status])
+    assert words in reply.json["error"]
+    if status == 405:
+        assert reply.headers["allow"] in ("GET", "POST")
+
+
+def test_a_large_body_is_refused_unread_when_announced_and_early_when_not(predictors: dict[str, Predictor]) -> None:
+    routes, _ = routes_of(predictors["fraud"])
+    for headers in ({"content-length": str(100 * 2**20)}, {}):
+        reply = call_app(routes, "POST", "/v2/models/fraud/infer", b" " * (MAX_BODY + 1), headers, chunk_bytes=1000)
+        assert reply.status == 413
+        assert str(MAX_BODY) in reply.json["error"]
+
+
+def test_headers_that_announce_another_encoding_are_refused(predictors: dict[str, Predictor]) -> None:
+    routes, _ = routes_of(predictors["fraud"])
+    body, _ = fraud_request()
+    gzip = call_app(routes, "POST", "/v2/models/fraud/infer", body, {"content-encoding": "gzip"})
+    binary = call_app(routes, "POST", "/v2/models/fraud/infer", body, {"Inference-Header-Content-Length": "3"})
+    assert (gzip.status, binary.status) == (415, 400)
+
+
+class FailingFake:
+    """A predictor whose graph fails, in the way it is told."""
+
+    row_time_s = 0.0
+
+    def __init__(self, card: ModelCard, error: Exception) -> None:
+        self.card, self.error = card, error
+
+    def decode(self, body: bytes) -> v2.InferRequest:
+        return v2.decode_infer_request(body, self.card, max_rows=1)
+
+    def predict(self, inputs: dict[str, Any], outputs: tuple[str, ...]) -> dict[str, Any]:
+        assert inputs["features"].shape == (1, 29)
+        assert outputs == ("score", "is_fraud", "reasons")
+        raise self.error
+
+    def encode(self, request: v2.InferRequest, outputs: dict[str, Any]) -> bytes:
+        raise AssertionError(f"nothing was predicted for {request}: {outputs}")
+
+
+@pytest.mark.parametrize("error", [RequestError(500, "the graph failed"), RuntimeError("a bug"), KeyError("x")])
+def test_a_failure_of_ours_is_a_500_in_json(cards: dict[str, ModelCard], error: Exception) -> None:
+    routes, counting = routes_of(FailingFake(cards["fraud"], error))
+    reply = call_app(routes, "POST", "/v2/models/fraud/infer", fraud_request()[0])
+    assert (reply.status, counting.codes) == (500, [500])
+    assert "a bug" not in reply.json["error"]
+
+
+def test_a_client_that_leaves_is_counted_and_not_answered(predictors: dict[str, Predictor]) -> None:
+    routes, counting = routes_of(predictors["fraud"])
+    messages = [{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}]
+
+    async def receive() -> dict[str, Any]:
+        return messages.pop(0)
+
+    async def send(message: dict[str, Any]) -> None:
+        raise AssertionError(f"nobody is there to be sent {message}")
+
+    scope = {"type": "http", "method": "POST", "path": "/v2/models/fraud/infer", "headers": []}
+    asyncio.run(routes(scope, receive, send))
+    assert counting.codes == [CLIENT_CLOSED_REQUEST]
+
+
+def test_people_are_answered_by_name(predictors: dict[str, Predictor]) -> None:
+    routes, counting = routes_of(predictors["fraud"])
+    fields = dict.fromkeys(FEATURES, 0.0) | {"V7": 99.0}
+    status, body = asyncio.run(routes.ask("application/json", orjson.dumps(fields)))
+    assert status == 200
+    assert orjson.loads(body)["is_fraud"] is True
+    assert orjson.loads(body)["reasons"][0]["feature"] == "V7"
+    status, body = asyncio.run(routes.ask("application/json", b"{}"))
+    assert (status, counting.codes) == (400, [200, 400])
+
+
+def test_a_long_call_leaves_the_event_loop(predictors: dict[str, Predictor], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(predictors["fraud"], "row_time_s", 1.0)
+    reply = call_app(routes_of(predictors["fraud"])[0], "POST", "/v2/models/fraud/infer", fraud_request()[0])
+    assert reply.status == 200
+
+
+def test_openapi_describes_every_model_route_and_its_page_loads_nothing(cards: dict[str, ModelCard]) -> None:
+    document = openapi.document(tuple(cards.values()), "1")
+    for path in ("/v2/models/fraud/versions/1/infer", "/v2/models/vision/ready", "/predict/vision", "/predict/fraud"):
+        assert path in document["paths"]
+    assert document["paths"]["/predict/fraud"]["post"]["requestBody"]["content"]["application/json"]["schema"][
+        "required"
+    ] == list(FEATURES)
+    page = openapi.page(document)
+    assert "POST /predict/vision" in page
+    assert "src=" not in page
+    assert "http" not in page.replace("text/html", "")

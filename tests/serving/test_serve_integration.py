@@ -1,0 +1,299 @@
+"""The real server: Ray Serve behind HAProxy, two registered models, started detached once for all tests here."""
+
+import contextlib
+import os
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from http.client import HTTPConnection
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pytest
+from PIL import Image
+
+from drillyard.core.errors import ExitCode, UsageError
+from drillyard.core.settings import Settings
+from serving import lifecycle, processes
+from serving.lifecycle import ServerFailedError
+from serving.recipes import laptop
+from serving.state import ServerState
+from tests.serving.test_people import png_that_claims
+from tests.support import tiny_models
+
+pytestmark = pytest.mark.integration
+QUICK_S = 2.0  # "quickly", on two cores that other tests may share
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    home = tmp_path_factory.mktemp("home")
+    settings = Settings.from_env({"DRILLYARD_HOME": str(home)})
+    tiny_models.register_both(settings.tracking_uri, home / "source")
+    return settings
+
+
+@pytest.fixture(scope="module")
+def server(settings: Settings) -> Iterator[ServerState]:
+    told: list[str] = []
+    state = lifecycle.start_detached(laptop("fraud", "vision", port=free_port()), settings, on_progress=told.append)
+    assert told[-1] == "ready"
+    yield state
+    lifecycle.stop(settings)
+
+
+class Reply:
+    def __init__(self, status: int, headers: dict[str, str], body: bytes, elapsed_s: float) -> None:
+        self.status, self.headers, self.body, self.elapsed_s = status, headers, body, elapsed_s
+
+    @property
+    def json(self) -> Any:
+        return orjson.loads(self.body)
+
+
+def ask(
+    server: ServerState, method: str, path: str, body: Any = None, content_type: str = "application/json", **kw: Any
+) -> Reply:
+    """One request on its own connection; the body is sent in chunks when it is an iterator."""
+    started = time.monotonic()
+    connection = HTTPConnection("127.0.0.1", server.port, timeout=20)
+    try:
+        headers = {"content-type": content_type} if body is not None else {}
+        connection.request(method, path, body=body, headers=headers, **kw)
+        response = connection.getresponse()
+        names = {key.lower(): value for key, value in response.getheaders()}
+        return Reply(response.status, names, response.read(), time.monotonic() - started)
+    finally:
+        connection.close()
+
+
+def fraud_body(rows: int = 1, **changes: Any) -> bytes:
+    features = np.random.default_rng(rows).normal(size=(rows, 29)).astype(np.float32)
+    tensor = {"name": "features", "datatype": "FP32", "shape": [rows, 29], "data": features.ravel().tolist()}
+    return orjson.dumps({"id": "q", "inputs": [tensor | changes]})
+
+
+def jpeg(size: tuple[int, int] = (40, 30)) -> bytes:
+    buffer = BytesIO()
+    Image.new("RGB", size, (250, 250, 250)).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+def assert_still_good(server: ServerState) -> None:
+    reply = ask(server, "POST", "/v2/models/fraud/infer", fraud_body())
+    assert (reply.status, reply.json["id"]) == (200, "q")
+
+
+def test_every_documented_get_route_answers(server: ServerState) -> None:
+    document = ask(server, "GET", "/openapi.json").json
+    paths = [path for path, methods in document["paths"].items() if "get" in methods]
+    assert {"/v2", "/v2/health/live", "/v2/health/ready", "/metrics", "/docs", "/openapi.json"} < set(paths)
+    assert "/v2/models/vision/versions/1/ready" in paths
+    for path in paths:
+        assert ask(server, "GET", path).status == 200, path
+    assert ask(server, "GET", "/v2").json["name"] == "drillyard"
+    assert ask(server, "GET", "/v2/models/vision").json["inputs"][0]["shape"] == [-1, -1, -1, 3]
+
+
+def test_infer_by_name_and_by_version(server: ServerState) -> None:
+    features = np.random.default_rng(5).normal(size=(5, 29)).astype(np.float32)
+    score, _, _ = tiny_models.expected_fraud(features)
+    for path in ("/v2/models/fraud/infer", "/v2/models/fraud/versions/1/infer"):
+        reply = ask(server, "POST", path, fraud_body(rows=5))
+        assert (reply.json["model_name"], reply.json["model_version"]) == ("fraud", "1")
+        np.testing.assert_allclose(reply.json["outputs"][0]["data"], score, atol=1e-6)
+    image = np.full((1, 8, 6, 3), 255, dtype=np.uint8)
+    tensor = {"name": "image", "datatype": "UINT8", "shape": [1, 8, 6, 3], "data": image.ravel().tolist()}
+    reply = ask(server, "POST", "/v2/models/vision/infer", orjson.dumps({"inputs": [tensor]}))
+    assert reply.json["outputs"][1] == {"name": "label", "datatype": "INT64", "shape": [1], "data": [9]}
+
+
+def test_people_ask_in_images_and_names(server: ServerState) -> None:
+    reply = ask(server, "POST", "/predict/vision", jpeg(), "image/jpeg")
+    assert (reply.status, reply.json["label"]) == (200, "class-9")
+    fields = dict.fromkeys(tiny_models.FEATURES, 0.0) | {"Amount": 500.0}
+    reply = ask(server, "POST", "/predict/fraud", orjson.dumps(fields))
+    assert (reply.status, reply.json["is_fraud"]) == (200, True)
+    assert reply.json["reasons"][0]["feature"] == "Amount"
+
+
+def chunks_of_100_mb() -> Iterator[bytes]:
+    for _ in range(100):
+        yield bytes(2**20)
+
+
+INFER, PEOPLE = "/v2/models/fraud/infer", "/predict/vision"
+BAD: dict[str, tuple[str, str, Any, str, int, str]] = {
+    "wrong type": ("POST", INFER, fraud_body(data=["1"] * 29), "application/json", 400, "data[0]='1'"),
+    "wrong shape": ("POST", INFER, fraud_body(shape=[1, 30]), "application/json", 400, "expected [any, 29]"),
+    "wrong dtype": ("POST", INFER, fraud_body(datatype="FP64"), "application/json", 400, "expected FP32"),
+    "NaN": ("POST", INFER, fraud_body().replace(b'"data":[', b'"data":[NaN,'), "application/json", 400, "JSON"),
+    "infinity": ("POST", INFER, fraud_body(data=[1e300] * 29), "application/json", 400, "data[0]=1e+300"),
+    "null": ("POST", INFER, fraud_body(data=[None] * 29), "application/json", 400, "data[0]=None"),
+    "empty body": ("POST", INFER, b"", "application/json", 400, "empty"),
+    "invalid JSON": ("POST", INFER, b"{", "application/json", 400, "JSON"),
+    "truncated JPEG": ("POST", PEOPLE, jpeg()[:300], "image/jpeg", 400, "image"),
+    "no image": ("POST", PEOPLE, b"hello", "image/jpeg", 400, "not an image"),
+    "bomb": ("POST", PEOPLE, png_that_claims(50_000, 50_000), "image/png", 413, "pixels"),
+    "100 MB": ("POST", INFER, bytes(100 * 2**20), "application/json", 413, "too large"),
+    "100 MB image": ("POST", PEOPLE, bytes(100 * 2**20), "image/png", 413, "too large"),
+    "unknown model": ("POST", "/v2/models/nothing/infer", fraud_body(), "application/json", 404, "fraud, vision"),
+    "unknown people": ("POST", "/predict/nothing", b"{}", "application/json", 404, "fraud, vision"),
+    "prefix of a model": ("POST", "/v2/models/fraudulent/infer", fraud_body(), "application/json", 404, "'fraudulent'"),
+    "unknown version": ("POST", "/v2/models/fraud/versions/7/infer", b"{}", "application/json", 404, "expected 1"),
+    "unknown route": ("GET", "/v3", None, "", 404, "no route"),
+    "wrong method": ("PUT", INFER, fraud_body(), "application/json", 405, "use POST"),
+    "wrong method of the front": ("DELETE", "/predict/fraud", None, "", 405, "use POST"),
+    "missing input": ("POST", INFER, b'{"inputs": []}', "application/json", 400, "features"),
+    "extra input": ("POST", INFER, fraud_body(name="more"), "application/json", 400, "expected one of features"),
+    "batch 0": ("POST", INFER, fraud_body(shape=[0, 29], data=[]), "application/json", 400, "at least 1"),
+    "batch too large": ("POST", INFER, fraud_body(rows=4097), "application/json", 413, "at most 4096 rows"),
+    "missing field": ("POST", "/predict/fraud", b'{"V1": 1}', "application/json", 400, "field V2 is missing"),
+    "wrong content type": ("POST", PEOPLE, b"{}", "text/plain", 415, "image/jpeg"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_refused_by_name_and_quickly(server: ServerState, case: str) -> None:
+    method, path, body, content_type, status, words = BAD[case]
+    reply = ask(server, method, path, body, content_type)
+    assert reply.status == status, reply.body
+    assert words in reply.json["error"]
+    assert reply.elapsed_s < QUICK_S
+    assert (status == 405) == ("allow" in reply.headers)
+    assert_still_good(server)
+
+
+def test_an_unknown_requested_output_is_refused(server: ServerState) -> None:
+    document = orjson.loads(fraud_body()) | {"outputs": [{"name": "colour"}]}
+    reply = ask(server, "POST", INFER, orjson.dumps(document))
+    assert reply.status == 400
+    assert "score, is_fraud, reasons" in reply.json["error"]
+
+
+def test_100_mb_that_were_not_announced_are_refused(server: ServerState) -> None:
+    started = time.monotonic()
+    # The server may close before the client has sent all it has: the client's library sees that first.
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        assert ask(server, "POST", INFER, chunks_of_100_mb(), encode_chunked=True).status == 413
+    assert time.monotonic() - started < 2 * QUICK_S
+    assert_still_good(server)
+
+
+def test_metrics_count_every_request_by_code(server: ServerState) -> None:
+    def count(code: int) -> float:
+        name = f'drillyard_requests_total{{code="{code}",model="fraud",version="1"}} '
+        lines = ask(server, "GET", "/metrics").body.decode().splitlines()
+        return sum(float(line.removeprefix(name)) for line in lines if line.startswith(name))
+
+    good, bad = count(200), count(400)
+    for body in (fraud_body(), fraud_body(), b"{}"):
+        ask(server, "POST", INFER, body)
+    assert (count(200) - good, count(400) - bad) == (2, 1)
+
+
+def test_nothing_listens_beyond_loopback(server: ServerState) -> None:
+    """Every listening socket of every process of the server, by inode, as the kernel tells it."""
+    inodes = set()
+    for pid in [server.pid, *processes.belonging_to(server.run_dir)]:
+        for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+            try:
+                target = str(descriptor.readlink())
+            except OSError:
+                continue
+            if target.startswith("socket:["):
+                inodes.add(target[8:-1])
+    loopback = {"0100007F", "00000000000000000000000001000000", "0000000000000000FFFF00000100007F"}
+    listening = 0
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        for line in Path(table).read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A" and fields[9] in inodes:
+                listening += 1
+                assert fields[1].split(":")[0] in loopback, fields[1]
+    assert listening > 5
+
+
+def test_a_second_server_of_the_same_home_is_refused(server: ServerState, settings: Settings) -> None:
+    with pytest.raises(UsageError, match="serve down"):
+        lifecycle.start_detached(laptop("fraud", port=free_port()), settings, on_progress=print)
+    assert lifecycle.status(settings) == server
+
+
+def test_killed_replicas_are_replaced(server: ServerState) -> None:
+    def replicas() -> list[int]:
+        found = []
+        for pid in processes.belonging_to(server.run_dir):
+            title = Path(f"/proc/{pid}/cmdline").read_bytes()
+            if title.startswith(b"ray::ServeReplica:fraud"):
+                found.append(pid)
+        return found
+
+    (victim,) = replicas()
+    os.kill(victim, signal.SIGKILL)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        # With the only replica dead, 503 is the right answer; HAProxy may also close a connection while it reloads.
+        with contextlib.suppress(ConnectionError):
+            reply = ask(server, "POST", INFER, fraud_body())
+            if reply.status == 200 and victim not in replicas():
+                break
+            assert reply.status in (200, 503), reply.body
+            if reply.status == 503:
+                assert "error" in reply.json
+        time.sleep(0.2)
+    assert_still_good(server)
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_a_killed_supervisor_leaves_nothing_that_the_next_command_does_not_end(
+    server: ServerState, settings: Settings
+) -> None:
+    """Must stay last but one: it ends the module's server."""
+    os.kill(server.pid, signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while processes.is_running(server.pid, server.pid_started) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert lifecycle.status(settings) is None
+    assert lifecycle.stop(settings) == server
+    assert processes.belonging_to(server.run_dir) == []
+    assert not server.run_dir.exists()
+    assert not listens(server.port)
+
+
+def test_start_again_and_stop_leave_nothing(server: ServerState, settings: Settings) -> None:
+    """Same home and port once more, then SIGINT to the whole process group as a terminal's Ctrl-C sends it."""
+    again = lifecycle.start_detached(laptop("fraud", port=server.port), settings, on_progress=print)
+    assert_still_good(again)
+    os.killpg(again.pid, signal.SIGINT)
+    deadline = time.monotonic() + 20
+    while processes.is_running(again.pid, again.pid_started) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert lifecycle.status(settings) is None
+    assert not settings.server_state.exists()
+    assert processes.belonging_to(again.run_dir) == []
+    assert not again.run_dir.exists()
+    assert not listens(again.port)
+
+
+def test_a_model_that_cannot_be_had_ends_the_start_with_its_reason(settings: Settings) -> None:
+    config = laptop("nothing", port=free_port())
+    with pytest.raises(ServerFailedError, match="model nothing@champion is not in the registry") as caught:
+        lifecycle.start_detached(config, settings, on_progress=print)
+    assert caught.value.exit_code == ExitCode.USAGE
+    assert lifecycle.status(settings) is None
+    assert not settings.server_state.exists()

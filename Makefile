@@ -50,13 +50,13 @@ mlflow: $(STAMP)  ## MLflow's page on this folder's runs, at http://127.0.0.1:50
 	$(BIN)/mlflow server --backend-store-uri sqlite:///$(CURDIR)/.drillyard/mlflow.db --host 127.0.0.1 --port 5000
 
 bench-train: $(STAMP)  ## Ray Train against torchrun and against a naive loop
-	$(BIN)/python -m pipelines.bench.train
+	$(BIN)/python -m pipelines.bench_train
 
-bench-fraud: $(STAMP)  ## five seeds of the fraud model against tuned PCA
-	$(BIN)/python -m pipelines.bench.fraud
+bench-fraud: $(STAMP)  ## five seeds of the fraud model, baselines beside
+	$(BIN)/python -m pipelines.bench_model fraud
 
-bench-vision: $(STAMP)  ## accuracy and time of the vision recipes (CIFAR-10 by --data-dir)
-	$(BIN)/python -m pipelines.bench.vision
+bench-vision: $(STAMP)  ## accuracy and time of a vision recipe, such as ARGS="--recipe cifar --data-dir FOLDER"
+	$(BIN)/python -m pipelines.bench_model vision $(ARGS)
 
 constraints: $(STAMP)  ## renew constraints.txt from .venv
 	(printf '# The tested tree. torch has no local suffix, so that a CPU and a CUDA build both satisfy it.\n# Renew with: make constraints\n'; $(BIN)/pip freeze --exclude-editable | sed 's/+cpu$$//') > constraints.txt

@@ -20,7 +20,7 @@ from drillyard.core.contract import (
     ModelCard,
     ModelRef,
 )
-from drillyard.core.errors import ArtifactRefused, GateRefused, ModelNotFound, UsageError
+from drillyard.core.errors import ArtifactRefused, GateRefused, ModelNotFound, ServiceUnreachable, UsageError
 from drillyard.core.settings import Settings
 from pipelines import system, tracking
 from pipelines.graph import predictor
@@ -54,7 +54,21 @@ class Promotion:
 
 
 def publish(folder: RunFolder, settings: Settings, run_id: str | None) -> ModelRef:
-    """Track the run, register its model and make it the challenger. Raises ServiceUnreachable; keeps the folder."""
+    """Track the run, register its model and make it the challenger.
+
+    Raises ServiceUnreachable with the words to try again by; a failure leaves the folder as it was.
+    """
+    try:
+        return _publish(folder, settings, run_id)
+    except Exception as error:  # MLflow wraps driver, socket and HTTP errors of many kinds
+        raise ServiceUnreachable(
+            "the MLflow tracking store",
+            settings.tracking_uri,
+            f"nothing is lost: run `drillyard models relog {folder.path}` when it is back ({error})",
+        ) from error
+
+
+def _publish(folder: RunFolder, settings: Settings, run_id: str | None) -> ModelRef:
     run_id, source = tracking.log(folder, settings, run_id)
     client = tracking.connect(settings)
     card = folder.card

@@ -115,37 +115,27 @@ class LiveRun:
 
 
 def log(folder: RunFolder, settings: Settings, run_id: str | None) -> tuple[str, str]:
-    """Complete run `run_id` (or a new run) from the folder; returns its id and the model's artifact address.
-
-    Raises ServiceUnreachable with the words to try again by; the folder is untouched by a failure.
-    """
+    """Complete run `run_id` (or a new run) from the folder; returns its id and the model's artifact address."""
     client = connect(settings)
     card, recipe = folder.card, folder.recipe
-    try:
-        with mlflow.start_run(
-            run_id=run_id,
-            experiment_id=experiment(client, recipe["system"], settings),
-            run_name=folder.path.name,
-            log_system_metrics=False,
-        ) as run:
-            if run_id is None:
-                mlflow.log_params(_params(recipe))
-                _log_records(client, run.info.run_id, folder.records())
-            mlflow.log_metrics({f"test/{name}": value for name, (value, _, _) in card.metrics.items()})
-            mlflow.set_tags({"commit": card.commit, "dataset.sha256": card.dataset.sha256, "recipe": recipe["name"]})
-            _log_lineage(card)
-            for name in ("recipe.json", "evaluation.json"):
-                mlflow.log_artifact(str(folder.path / name))
-            mlflow.log_artifacts(str(folder.plots), PLOTS_ARTIFACT)
-            _describe(folder)
-            mlflow.log_artifacts(str(folder.model), MODEL_ARTIFACT)
-            return run.info.run_id, f"{run.info.artifact_uri}/{MODEL_ARTIFACT}"
-    except Exception as error:
-        raise ServiceUnreachable(
-            "the MLflow tracking store",
-            settings.tracking_uri,
-            f"nothing is lost: run `drillyard models relog {folder.path}` when it is back ({_brief(error)})",
-        ) from error
+    with mlflow.start_run(
+        run_id=run_id,
+        experiment_id=experiment(client, recipe["system"], settings),
+        run_name=folder.path.name,
+        log_system_metrics=False,
+    ) as run:
+        if run_id is None:
+            mlflow.log_params(_params(recipe))
+            _log_records(client, run.info.run_id, folder.records())
+        mlflow.log_metrics({f"test/{name}": value for name, (value, _, _) in card.metrics.items()})
+        mlflow.set_tags({"commit": card.commit, "dataset.sha256": card.dataset.sha256, "recipe": recipe["name"]})
+        _log_lineage(card)
+        for name in ("recipe.json", "evaluation.json"):
+            mlflow.log_artifact(str(folder.path / name))
+        mlflow.log_artifacts(str(folder.plots), PLOTS_ARTIFACT)
+        _describe(folder)
+        mlflow.log_artifacts(str(folder.model), MODEL_ARTIFACT)
+        return run.info.run_id, f"{run.info.artifact_uri}/{MODEL_ARTIFACT}"
 
 
 def _describe(folder: RunFolder) -> None:

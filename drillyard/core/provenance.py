@@ -3,7 +3,13 @@
 import os
 import platform
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
+
+
+def stamp() -> dict[str, str]:
+    """What every result file says of its origin."""
+    return {"commit": commit(), "machine": machine(), "at": datetime.now(UTC).isoformat(timespec="seconds")}
 
 
 def commit() -> str:

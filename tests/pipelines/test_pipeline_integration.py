@@ -76,8 +76,8 @@ def test_gate_refuses_a_worse_model_and_force_and_rollback_move_the_alias(champi
     assert "is worse than the champion fraud/1" in worse.gate
     assert "average_precision -0." in worse.gate
     client = MlflowClient(settings.tracking_uri)
-    assert client.get_model_version_by_alias("fraud", CHAMPION).version == str(first.ref.version)
-    assert client.get_model_version_by_alias("fraud", CHALLENGER).version == str(worse.ref.version)
+    assert client.get_model_version_by_alias("fraud", CHAMPION).version == first.ref.version
+    assert client.get_model_version_by_alias("fraud", CHALLENGER).version == worse.ref.version
 
     with pytest.raises(GateRefused):
         registry.promote(worse.ref, settings)

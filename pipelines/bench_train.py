@@ -1,0 +1,108 @@
+"""Training throughput: Ray Train, the same loop under torchrun, and the same network trained naively.
+
+make bench-train        (alternating rounds in one run; writes .drillyard/reports/bench-train.json)
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from drillyard.core import provenance
+from drillyard.core.settings import NO_TELEMETRY, QUIET_LIBRARIES, Settings
+from pipelines.cluster import ray_cluster
+from pipelines.torchrun import Job
+
+BARS = {"ray_over_torchrun": 0.95, "ray_over_naive": 2.5}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rows", type=int, default=12_000, help="training rows of an epoch")
+    options = parser.parse_args()
+    os.environ.update(NO_TELEMETRY | QUIET_LIBRARIES)
+    settings = Settings.from_env(os.environ)
+
+    fast = Job(system="vision", recipe="base", rows=options.rows, epochs=2, precision="bf16", channels_last=True)
+    naive = replace(fast, precision="fp32", channels_last=False)
+    rates: dict[str, list[float]] = {"ray": [], "torchrun": [], "naive": []}
+    with ray_cluster(settings):
+        for number in range(options.rounds):
+            contenders: list[tuple[str, Callable[[], float]]] = [
+                ("ray", lambda: _ray(fast)),
+                ("torchrun", lambda: _torchrun(fast)),
+                ("naive", lambda: _torchrun(naive)),
+            ]
+            # Each round starts with another contender, so that none always runs on the machine's better moments.
+            for name, measure in contenders[number % 3 :] + contenders[: number % 3]:
+                rates[name].append(measure())
+                sys.stderr.write(f"round {number + 1}/{options.rounds}  {name:9} {rates[name][-1]:8.0f} images/s\n")
+    _report(rates, fast, settings)
+
+
+def _ray(job: Job) -> float:
+    from pipelines import trainer
+    from pipelines.system import Dataset
+
+    labels, fit, held = job.arrays()
+    rows: Any = None  # evaluation slices are not used by training
+    data = Dataset(ref=rows, labels=labels, fit=fit, fit_validation=held, train=rows, validation=rows, test=rows)
+    with tempfile.TemporaryDirectory() as folder:
+        trained = trainer.train(job.made(), data, workers=2, folder=Path(folder))
+    return _second_epoch([asdict(record) for record in trained.records if record.validation_loss is not None], job)
+
+
+def _torchrun(job: Job) -> float:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "job.json"
+        path.write_text(json.dumps(asdict(job)))
+        command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "0"]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        done = subprocess.run(
+            [*command, "-m", "pipelines.torchrun", str(path)],
+            capture_output=True,
+            text=True,
+            check=False,
+            env=environment,
+        )
+    if done.returncode != 0:
+        raise SystemExit(f"torchrun failed:\n{done.stderr[-2000:]}")
+    return _second_epoch(json.loads(done.stdout.strip().splitlines()[-1]), job)
+
+
+def _second_epoch(ends: list[dict[str, Any]], job: Job) -> float:
+    """Images a second from the end of the first epoch to the end of the second: the first one warms up."""
+    batch = job.made().train.batch_size
+    return (ends[1]["step"] - ends[0]["step"]) * batch / (ends[1]["elapsed_s"] - ends[0]["elapsed_s"])
+
+
+def _report(rates: dict[str, list[float]], job: Job, settings: Settings) -> None:
+    ratios = {
+        "ray_over_torchrun": [a / b for a, b in zip(rates["ray"], rates["torchrun"], strict=True)],
+        "ray_over_naive": [a / b for a, b in zip(rates["ray"], rates["naive"], strict=True)],
+    }
+    summary = {
+        name: {"median": median(values), "low": min(values), "high": max(values), "n": len(values), "bar": BARS[name]}
+        for name, values in ratios.items()
+    }
+    content = {**provenance.stamp(), "job": asdict(job), "images_per_s": rates, "ratios": summary}
+    path = settings.reports / "bench-train.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=2) + "\n")
+    for name, values in summary.items():
+        held = "holds" if values["median"] >= values["bar"] else "MISSED"
+        line = f"{name}: {values['median']:.2f} ({values['low']:.2f} to {values['high']:.2f}, n={values['n']})"
+        sys.stdout.write(f"{line}  bar {values['bar']} {held}\n")
+    sys.stdout.write(f"figures: {path}\n")
+
+
+if __name__ == "__main__":
+    main()

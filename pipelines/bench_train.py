@@ -17,6 +17,7 @@ from typing import Any
 
 from drillyard.core import provenance
 from drillyard.core.settings import NO_TELEMETRY, QUIET_LIBRARIES, Settings
+from pipelines import loop
 from pipelines.cluster import ray_cluster
 from pipelines.torchrun import Job
 
@@ -65,7 +66,7 @@ def _torchrun(job: Job) -> float:
         path = Path(folder) / "job.json"
         path.write_text(json.dumps(asdict(job)))
         command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "0"]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        environment = {**os.environ, **loop.KEEP_MEMORY, "OMP_NUM_THREADS": "1"}
         done = subprocess.run(
             [*command, "-m", "pipelines.torchrun", str(path)],
             capture_output=True,

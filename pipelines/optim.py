@@ -1,22 +1,19 @@
 """Optimisers and the learning-rate schedule, by name, over any model's parameters."""
 
-import math
-
 import torch
 
 from pipelines.system import ParameterGroup, TrainableModel, TrainConfig
 
 
 class Muon(torch.optim.Optimizer):
-    """Momentum whose matrix updates are made near-orthogonal (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/).
+    """Momentum whose updates are made near-orthogonal (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/).
 
-    For parameters of two and more dimensions, seen as matrices (out, rest). Weight decay is decoupled.
+    For filter banks (out, in, height, width), seen as matrices (out, rest). A batch norm after them undoes their
+    scale, so each bank is kept at norm sqrt(out) and the learning rate alone says how fast it turns.
     """
 
-    def __init__(
-        self, params: list[torch.nn.Parameter], lr: float, momentum: float = 0.9, weight_decay: float = 0.0
-    ) -> None:
-        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+    def __init__(self, params: list[torch.nn.Parameter], lr: float, momentum: float) -> None:
+        super().__init__(params, {"lr": lr, "momentum": momentum})
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
@@ -30,24 +27,24 @@ class Muon(torch.optim.Optimizer):
                     state["momentum"] = torch.zeros_like(weight)
                 buffer = state["momentum"].mul_(group["momentum"]).add_(weight.grad)
                 update = weight.grad.add(buffer, alpha=group["momentum"])  # Nesterov
-                weight.mul_(1 - group["lr"] * group["weight_decay"])
+                weight.mul_(len(weight) ** 0.5 / weight.norm())
                 weight.add_(orthogonalise(update.flatten(1)).view_as(weight), alpha=-group["lr"])
 
 
-def orthogonalise(matrix: torch.Tensor, steps: int = 5) -> torch.Tensor:
-    """The nearest semi-orthogonal matrix, roughly: a quintic Newton-Schulz iteration, scaled to unit RMS per entry row.
+def orthogonalise(matrix: torch.Tensor, steps: int = 3) -> torch.Tensor:
+    """The nearest semi-orthogonal matrix, roughly: a quintic Newton-Schulz iteration in bf16.
 
-    The coefficients push every singular value into about [0.7, 1.2]; exactness is not needed for the update.
+    The coefficients push every singular value towards about [0.7, 1.2]; exactness is not needed for the update.
     """
     a, b, c = 3.4445, -4.7750, 2.0315
-    rows, columns = matrix.shape
-    x = matrix.T if rows > columns else matrix
+    tall = matrix.shape[0] > matrix.shape[1]
+    x = matrix.bfloat16()
+    x = x.T if tall else x
     x = x / (x.norm() + 1e-7)
     for _ in range(steps):
         gram = x @ x.T
-        x = a * x + (b * gram + c * gram @ gram) @ x
-    x = x.T if rows > columns else x
-    return x * math.sqrt(max(1.0, rows / columns))
+        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return (x.T if tall else x).to(matrix.dtype)
 
 
 class Optimizers:
@@ -78,7 +75,7 @@ class Optimizers:
             part.load_state_dict(saved)
 
     def _rate(self, group: ParameterGroup, step: int) -> float:
-        progress = min(1.0, step / (self._total_steps * group.until))
+        progress = step / self._total_steps
         return group.learning_rate * one_cycle(progress, self._config.warmup, self._config.final_learning_rate)
 
 
@@ -94,5 +91,5 @@ def _build(group: ParameterGroup) -> torch.optim.Optimizer:
     if group.optimizer == "adamw":
         return torch.optim.AdamW(group.parameters, lr=rate, weight_decay=decay)
     if group.optimizer == "muon":
-        return Muon(group.parameters, lr=rate, momentum=group.momentum, weight_decay=decay)
+        return Muon(group.parameters, lr=rate, momentum=group.momentum)
     return torch.optim.SGD(group.parameters, lr=rate, momentum=group.momentum, weight_decay=decay, nesterov=True)

@@ -56,15 +56,15 @@ def run(recipe: Recipe, settings: Settings, *, workers: int, listener: Listener)
     the_system = system.get(recipe.system)
     folder = RunFolder.create(settings.runs, recipe)
     live = tracking.LiveRun.start(folder, settings, listener.say)
-    status = "FAILED"
     try:
         listener.say(f"loading {recipe.dataset}")
         dataset = the_system.load(recipe.dataset, settings, listener.say)
         trained = _train(recipe, dataset, workers, folder, live, listener)
         evaluation = _prove(recipe, dataset, trained, folder, listener)
-        status = "FINISHED"
-    finally:
-        live.stop(status)
+    except BaseException:  # Ctrl-C too
+        live.fail()
+        raise
+    live.stop()
 
     listener.say("registering")
     ref = registry.publish(folder, settings, live.run_id)

@@ -79,7 +79,6 @@ class ParameterGroup:
     learning_rate: float  # peak
     weight_decay: float
     momentum: float
-    until: float = 1.0  # share of training at which its schedule ends
 
 
 class TrainableModel(torch.nn.Module, ABC):

@@ -18,8 +18,9 @@ import onnx
 import requests
 from mlflow.data.http_dataset_source import HTTPDatasetSource
 from mlflow.data.meta_dataset import MetaDataset
-from mlflow.entities import Metric
+from mlflow.entities import DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.models import ModelSignature
+from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 from mlflow.tracking import MlflowClient
 from mlflow.types import Schema, TensorSpec
 
@@ -31,6 +32,7 @@ from pipelines.runfolder import RunFolder
 
 MODEL_ARTIFACT, PLOTS_ARTIFACT = "model", "plots"
 _FLUSH_S = 2.0
+_SYSTEM_METRICS_S = 5.0
 _NUMPY = {"FP32": np.float32, "FP64": np.float64, "UINT8": np.uint8, "INT64": np.int64, "BOOL": np.bool_}
 # A dead server must fail in seconds, not after MLflow's default of seven retries with growing pauses.
 _PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "15"}
@@ -74,28 +76,33 @@ class LiveRun:
         self.run_id: str | None = run_id
         self._waiting: list[Metric] = []
         self._flushed = time.monotonic()
+        self._system = SystemMetricsMonitor(run_id, sampling_interval=_SYSTEM_METRICS_S)
+        self._system.start()
 
     @classmethod
     def start(cls, folder: RunFolder, settings: Settings, say: Callable[[str], None]) -> Self:
         """Raises ServiceUnreachable: a run that cannot be tracked is not started."""
         client = connect(settings)
-        recipe = folder.recipe
-        mlflow.enable_system_metrics_logging()
-        mlflow.set_system_metrics_sampling_interval(5)
-        run = mlflow.start_run(
-            experiment_id=experiment(client, recipe["system"], settings),
-            run_name=folder.path.name,
-            log_system_metrics=True,
-        )
-        mlflow.log_params(_params(recipe))
-        return cls(client, run.info.run_id, say)
+        return cls(client, _create_run(client, folder, settings), say)
 
     def log(self, record: Record) -> None:
-        if self.run_id is None:
-            return
         self._waiting += _metrics(record)
-        if time.monotonic() - self._flushed < _FLUSH_S:
-            return
+        if self.run_id is not None and time.monotonic() - self._flushed >= _FLUSH_S:
+            self._flush()
+
+    def stop(self) -> None:
+        """End the live part: the last waiting metrics are written, the run is left to be completed by `log`."""
+        if self.run_id is not None:
+            self._flush()
+        self._system.finish()
+
+    def fail(self) -> None:
+        """Say in the store that nothing will come of this run."""
+        self.stop()
+        if self.run_id is not None:
+            self._client.set_terminated(self.run_id, "FAILED")
+
+    def _flush(self) -> None:
         try:
             self._client.log_batch(self.run_id, metrics=self._waiting)
         except Exception as error:  # any failure of the store; training must not die of it
@@ -103,39 +110,33 @@ class LiveRun:
             self.run_id = None
         self._waiting, self._flushed = [], time.monotonic()
 
-    def stop(self, status: str) -> None:
-        """End the live part; the run's last waiting metrics are written."""
-        try:
-            if self.run_id is not None and self._waiting:
-                self._client.log_batch(self.run_id, metrics=self._waiting)
-            mlflow.end_run(status)
-        except Exception as error:
-            self._say(f"tracking store lost at the end of training ({_brief(error)})")
-            self.run_id = None
-
 
 def log(folder: RunFolder, settings: Settings, run_id: str | None) -> tuple[str, str]:
     """Complete run `run_id` (or a new run) from the folder; returns its id and the model's artifact address."""
     client = connect(settings)
-    card, recipe = folder.card, folder.recipe
-    with mlflow.start_run(
-        run_id=run_id,
-        experiment_id=experiment(client, recipe["system"], settings),
-        run_name=folder.path.name,
-        log_system_metrics=False,
-    ) as run:
-        if run_id is None:
-            mlflow.log_params(_params(recipe))
-            _log_records(client, run.info.run_id, folder.records())
-        mlflow.log_metrics({f"test/{name}": value for name, (value, _, _) in card.metrics.items()})
-        mlflow.set_tags({"commit": card.commit, "dataset.sha256": card.dataset.sha256, "recipe": recipe["name"]})
-        _log_lineage(card)
-        for name in ("recipe.json", "evaluation.json"):
-            mlflow.log_artifact(str(folder.path / name))
-        mlflow.log_artifacts(str(folder.plots), PLOTS_ARTIFACT)
-        _describe(folder)
-        mlflow.log_artifacts(str(folder.model), MODEL_ARTIFACT)
-        return run.info.run_id, f"{run.info.artifact_uri}/{MODEL_ARTIFACT}"
+    card = folder.card
+    if run_id is None:
+        run_id = _create_run(client, folder, settings)
+        _log_records(client, run_id, folder.records())
+    now = int(time.time() * 1000)
+    figures = [Metric(f"test/{name}", value, now, 0) for name, (value, _, _) in card.metrics.items()]
+    tags = {"commit": card.commit, "dataset.sha256": card.dataset.sha256, "recipe": card.recipe}
+    client.log_batch(run_id, metrics=figures, tags=[RunTag(key, value) for key, value in tags.items()])
+    client.log_inputs(run_id, datasets=[_lineage(card)])
+    for name in ("recipe.json", "evaluation.json"):
+        client.log_artifact(run_id, str(folder.path / name))
+    client.log_artifacts(run_id, str(folder.plots), PLOTS_ARTIFACT)
+    _describe(folder)
+    client.log_artifacts(run_id, str(folder.model), MODEL_ARTIFACT)
+    client.set_terminated(run_id)
+    return run_id, f"{client.get_run(run_id).info.artifact_uri}/{MODEL_ARTIFACT}"
+
+
+def _create_run(client: MlflowClient, folder: RunFolder, settings: Settings) -> str:
+    recipe = folder.recipe
+    run = client.create_run(experiment(client, recipe["system"], settings), run_name=folder.path.name)
+    client.log_batch(run.info.run_id, params=[Param(key, str(value)) for key, value in _params(recipe).items()])
+    return str(run.info.run_id)
 
 
 def _describe(folder: RunFolder) -> None:
@@ -161,10 +162,11 @@ def _schema(tensors: tuple[contract.TensorSpec, ...]) -> Schema:
     return Schema([TensorSpec(np.dtype(_NUMPY[tensor.dtype]), tensor.shape, tensor.name) for tensor in tensors])
 
 
-def _log_lineage(card: contract.ModelCard) -> None:
+def _lineage(card: contract.ModelCard) -> DatasetInput:
     digest = card.dataset.sha256[:36]  # the store's column is 36 wide; the whole sum is a tag of the run
     source = HTTPDatasetSource(f"drillyard:{card.dataset.name}")
-    mlflow.log_input(MetaDataset(source=source, name=card.dataset.name, digest=digest), context="training")
+    dataset = MetaDataset(source=source, name=card.dataset.name, digest=digest)
+    return DatasetInput(dataset=dataset._to_mlflow_entity(), tags=[InputTag("mlflow.data.context", "training")])
 
 
 def _log_records(client: MlflowClient, run_id: str, records: list[Record]) -> None:

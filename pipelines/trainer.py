@@ -75,6 +75,7 @@ def train(
             storage_path=str(folder),
             failure_config=FailureConfig(max_failures=MAX_WORKER_FAILURES),
             checkpoint_config=CheckpointConfig(num_to_keep=2),
+            worker_runtime_env={"env_vars": loop.KEEP_MEMORY},
         ),
     )
     records: list[Record] = []

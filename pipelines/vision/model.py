@@ -3,7 +3,7 @@
 Shapes below are for 32x32 images and widths (64, 256, 256):
 
     image   (batch, height, width, 3) uint8
-    stem    2x2 whitening convolution, fixed         (batch, 24, 31, 31)
+    stem    2x2 whitening convolution, fixed         (batch, 2 * whitened, 31, 31)
     stage 1 convolution, pool, norm, residual branch (batch, 64, 15, 15)
     stage 2                                          (batch, 256, 7, 7)
     stage 3                                          (batch, 256, 3, 3)
@@ -15,7 +15,6 @@ The whitening stem and the identity-like start are after Page (2019, "How to tra
 
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -26,6 +25,7 @@ from pipelines.system import Arrays, Batch, ModelSpec, ParameterGroup, Trainable
 from pipelines.vision import augment
 from pipelines.vision.conv import Conv3x3
 
+HEAD_LEARNING_RATE, BIAS_LEARNING_RATE = 0.002, 10.0  # biases move fast: the norms after them undo their scale
 WHITENING_IMAGES = 2000
 WHITENING_EPSILON = 5e-4  # keeps near-empty directions, such as the colours of grey images, from being blown up
 
@@ -36,6 +36,7 @@ class ResidualCnn:
 
     image_size: int  # side in pixels of the square that served images are resized to
     widths: tuple[int, ...] = (64, 256, 256)  # channels of each stage; multiples of 32 suit the matrix units
+    whitened: int = 12  # principal directions of 2x2 patches that the stem keeps, of 12
     dropout: float = 0.0  # on the pooled features
     label_smoothing: float = 0.2
     augmentation: augment.Augmentation = field(default_factory=augment.Augmentation)
@@ -67,10 +68,9 @@ class ImageClassifier(TrainableModel):
     def __init__(self, config: ResidualCnn, classes: int) -> None:
         super().__init__()
         self.config = config
-        self.stem = nn.Conv2d(3, 24, 2)
-        self.stem.weight.requires_grad_(False)  # set by `prepare`
-        nn.init.zeros_(_bias(self.stem))
-        channels = (24, *config.widths)
+        channels = (2 * config.whitened, *config.widths)
+        # Set by `prepare` and never trained, which spares its backward pass over the largest maps.
+        self.stem = nn.Conv2d(3, channels[0], 2, bias=False).requires_grad_(False)
         self.stages = nn.ModuleList(_Stage(c_in, c_out, config.norm_momentum) for c_in, c_out in pairwise(channels))
         self.dropout = nn.Dropout(config.dropout)
         self.head = nn.Linear(config.widths[-1], classes, bias=False)
@@ -84,7 +84,7 @@ class ImageClassifier(TrainableModel):
         images = torch.tensor(fit["image"][:WHITENING_IMAGES]).float().permute(0, 3, 1, 2) / 255
         self.mean.copy_(images.mean(dim=(0, 2, 3)).view(1, 3, 1, 1))
         self.std.copy_(images.std(dim=(0, 2, 3)).view(1, 3, 1, 1))
-        self.stem.weight.copy_(whitening_filters((images - self.mean) / self.std, kernel=2))
+        self.stem.weight.copy_(whitening_filters((images - self.mean) / self.std, 2, self.config.whitened))
 
     def loss(self, batch: Batch, progress: float, generator: torch.Generator | None) -> Tensor:
         """Cross entropy, with smoothed labels on augmented images while training."""
@@ -103,7 +103,7 @@ class ImageClassifier(TrainableModel):
 
     def forward(self, images: Tensor) -> Tensor:
         """Normalised (batch, 3, height, width) -> logits (batch, classes)."""
-        x = F.gelu(self.stem(images))
+        x = F.relu(self.stem(images))
         for stage in self.stages:
             x = stage(x)
         logits: Tensor = self.head(self.dropout(x.amax(dim=(2, 3))))
@@ -115,14 +115,9 @@ class ImageClassifier(TrainableModel):
         biases = [weight for weight in self.stages.parameters() if weight.ndim == 1 and weight.requires_grad]
         decay = 2e-6 * config.batch_size
 
-        def sgd(parameters: list[nn.Parameter], rate: float, until: float = 1.0) -> ParameterGroup:
+        def sgd(parameters: list[nn.Parameter], rate: float) -> ParameterGroup:
             return ParameterGroup(
-                parameters=parameters,
-                optimizer="sgd",
-                learning_rate=rate,
-                weight_decay=decay / rate,
-                momentum=0.85,
-                until=until,
+                parameters=parameters, optimizer="sgd", learning_rate=rate, weight_decay=decay / rate, momentum=0.85
             )
 
         return [
@@ -133,9 +128,8 @@ class ImageClassifier(TrainableModel):
                 weight_decay=config.weight_decay,
                 momentum=config.momentum,
             ),
-            sgd(list(self.head.parameters()), 0.02),
-            sgd(biases, 1.0),
-            sgd([_bias(self.stem)], 1.0, until=min(1.0, 3 / config.epochs)),
+            sgd(list(self.head.parameters()), HEAD_LEARNING_RATE),
+            sgd(biases, BIAS_LEARNING_RATE),
         ]
 
     def serving(self) -> nn.Module:
@@ -171,8 +165,8 @@ class _Stage(nn.Module):
         self.branch_conv, self.branch_norm = Conv3x3(c_out, c_out), _Norm(c_out, norm_momentum)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = F.gelu(self.norm(F.max_pool2d(self.conv(x), 2)))
-        return x + F.gelu(self.branch_norm(self.branch_conv(x)))
+        x = F.silu(self.norm(F.max_pool2d(self.conv(x), 2)))
+        return x + F.silu(self.branch_norm(self.branch_conv(x)))
 
 
 class _Norm(nn.BatchNorm2d):
@@ -184,15 +178,10 @@ class _Norm(nn.BatchNorm2d):
 
 
 @torch.no_grad()
-def whitening_filters(images: Tensor, kernel: int) -> Tensor:
-    """PCA whitening of the images' patches, each filter with its negative: (2 * 3 * kernel**2, 3, kernel, kernel)."""
+def whitening_filters(images: Tensor, kernel: int, kept: int) -> Tensor:
+    """PCA whitening of patches, largest variance first, then the negatives: (2 * kept, 3, kernel, kernel)."""
     patches = images.unfold(2, kernel, 1).unfold(3, kernel, 1)  # (n, 3, h, w, kernel, kernel)
     rows = patches.permute(0, 2, 3, 1, 4, 5).reshape(-1, 3 * kernel**2)
     values, vectors = torch.linalg.eigh(rows.T @ rows / len(rows))
-    filters = (vectors / (values + WHITENING_EPSILON).sqrt()).T.reshape(-1, 3, kernel, kernel).flip(0)
+    filters = (vectors / (values + WHITENING_EPSILON).sqrt()).T.reshape(-1, 3, kernel, kernel).flip(0)[:kept]
     return torch.cat((filters, -filters))
-
-
-def _bias(layer: nn.Conv2d) -> nn.Parameter:
-    bias: Any = layer.bias
-    return bias

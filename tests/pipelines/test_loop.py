@@ -90,6 +90,5 @@ def test_one_cycle_rises_then_falls() -> None:
 @pytest.mark.parametrize("shape", [(8, 32), (32, 8), (16, 16)])
 def test_orthogonalise_evens_out_singular_values(shape) -> None:
     torch.manual_seed(0)
-    values = torch.linalg.svdvals(orthogonalise(torch.randn(shape)))
-    scale = max(1.0, shape[0] / shape[1]) ** 0.5
-    assert torch.all((values / scale > 0.3) & (values / scale < 1.4))
+    values = torch.linalg.svdvals(orthogonalise(torch.randn(shape), steps=5))
+    assert torch.all((values > 0.3) & (values < 1.4))

@@ -101,7 +101,7 @@ def test_whitened_patches_are_uncorrelated_with_unit_variance() -> None:
     generator = torch.Generator().manual_seed(0)
     images = F.avg_pool2d(torch.randn(200, 3, 18, 18, generator=generator), 3, stride=1)
     images = images / images.std()
-    filters = whitening_filters(images, kernel=2)
+    filters = whitening_filters(images, kernel=2, kept=12)
     assert filters.shape == (24, 3, 2, 2)
     torch.testing.assert_close(filters[12:], -filters[:12])
     responses = F.conv2d(images, filters[:12]).permute(1, 0, 2, 3).reshape(12, -1)

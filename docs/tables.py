@@ -1,0 +1,162 @@
+"""Tables in the documentation that are made from code and from measured results; run by cog (`make format`)."""
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+RESULTS = Path(__file__).parent / "results"
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def commands() -> str:
+    """Every command with the first line of its help and its example."""
+    from typer.main import get_command
+
+    from drillyard.cli.app import app
+
+    rows = []
+    for path, command in _leaves(get_command(app), "drillyard"):
+        text = " ".join((command.help or "").split())
+        summary, _, example = text.partition("Example: ")
+        rows.append([f"`{path}`", summary.split(". ")[0].rstrip(".").strip() + ".", f"`{example}`"])
+    return table(["command", "what it does", "example"], rows)
+
+
+def _leaves(command: Any, path: str) -> Iterable[tuple[str, Any]]:
+    children = getattr(command, "commands", None)
+    if children is None:
+        yield path, command
+        return
+    for name in sorted(children):
+        yield from _leaves(children[name], f"{path} {name}")
+
+
+def settings() -> str:
+    """Every environment variable, from the comments beside the fields."""
+    source = (ROOT / "drillyard" / "core" / "settings.py").read_text()
+    rows = re.findall(r"^    \w+: .*?# (\w+): (.*)$", source, flags=re.MULTILINE)
+    return table(["variable", "meaning and default"], [[f"`{name}`", text] for name, text in rows])
+
+
+def sources() -> str:
+    """Every data set with origin, licence and places."""
+    from pipelines.sources import SOURCES
+
+    rows = []
+    for source in SOURCES.values():
+        places = "; ".join(dict.fromkeys(str(place).rsplit("/", 1)[0] for f in source.files for place in f.places))
+        rows.append([f"`{source.name}`", source.licence, source.origin, places or "made in memory"])
+    return table(["data set", "licence", "origin", "places, in order"], rows)
+
+
+def hashes() -> str:
+    """Every pinned file."""
+    from pipelines.sources import SOURCES
+
+    rows = [
+        [f"`{source.name}`", f"`{file.name}`", f"`{file.sha256}`" if file.sha256 else "not pinned"]
+        for source in SOURCES.values()
+        for file in source.files
+    ]
+    return table(["data set", "file", "sha256"], rows)
+
+
+def recipes() -> str:
+    """Every recipe and the trade it stands for."""
+    from pipelines import system
+
+    rows = []
+    for name in system.names():
+        for make in system.get(name).recipes().values():
+            recipe = make()
+            rows.append([f"`{name}`", f"`{recipe.name}`", f"`{recipe.dataset}`", recipe.purpose])
+    return table(["system", "recipe", "data set", "what it is for"], rows)
+
+
+def metrics() -> str:
+    """Every metric that a server exports."""
+    from serving import metrics
+
+    rows = [
+        [f"`{metrics.REQUESTS}_total`", "counter", "`model`, `version`, `code`", "requests answered"],
+        [f"`{metrics.LATENCY}`", "histogram", "`model`, `version`", "seconds from request to answer in the replica"],
+        [f"`{metrics.IN_FLIGHT}`", "gauge", "`model`, `version`", "requests being answered"],
+    ]
+    return table(["metric", "type", "labels", "what it counts"], rows)
+
+
+def seeds(name: str, metric: str) -> str:
+    """One line a seed of a model benchmark, baselines beside."""
+    content = _result(name)
+    baselines = [key for key, values in content["runs"][0]["baselines"].items() if metric in values]
+    rows = [
+        [
+            str(run["seed"]),
+            f"{run['metrics'][metric][0]:.3f} ({run['metrics'][metric][1]:.3f} to {run['metrics'][metric][2]:.3f})",
+            *(f"{run['baselines'][key][metric][0]:.3f}" for key in baselines),
+            f"{run['train_s']:.0f}",
+        ]
+        for run in content["runs"]
+    ]
+    values = [run["metrics"][metric][0] for run in content["runs"]]
+    spread = f" (sd {stdev(values):.4f})" if len(values) > 1 else ""
+    means = [mean(run["baselines"][key][metric][0] for run in content["runs"]) for key in baselines]
+    ratios = [f"{value:.3f}; we are {mean(values) / value:.2f} times that" for value in means]
+    rows.append(["mean", f"{mean(values):.3f}{spread}", *ratios, ""])
+    head = ["seed", f"{metric} (95% interval)", *baselines, "training loop, s"]
+    return f"{table(head, rows)}\n\n{_origin(content)}, n = {len(values)}."
+
+
+def training_ratios() -> str:
+    """Ray Train against torchrun and against a naive loop."""
+    content = _result("bench-train")
+    rates = content["images_per_s"]
+    rows = [
+        [name.replace("_", " "), f"{r['median']:.2f}", f"{r['low']:.2f} to {r['high']:.2f}", str(r["n"]), str(r["bar"])]
+        for name, r in content["ratios"].items()
+    ]
+    medians = ", ".join(f"{name} {sorted(values)[len(values) // 2]:,.0f}" for name, values in rates.items())
+    return (
+        table(["ratio of images/s", "median", "lowest to highest round", "rounds", "bar"], rows)
+        + f"\n\nMedian images/s: {medians}. {_origin(content)}."
+    )
+
+
+def demo() -> str:
+    """What one demo measured."""
+    content = _result("demo")
+    rows = []
+    for name, found in content["systems"].items():
+        metric, (value, low, high) = next(iter(found["metrics"].items()))
+        drill = found["drill"]
+        rows.append(
+            [
+                name,
+                found["dataset"],
+                f"{metric} {value:.4f} ({low:.4f} to {high:.4f})",
+                drill["verdict"],
+                f"{drill['offered_rps']:.0f}",
+                f"{drill['p50_ms']:.1f} ms",
+                f"{drill['p99_ms']:.1f} ms",
+                str(drill["errors"]),
+            ]
+        )
+    head = ["system", "data set", "test slice (95% interval)", "drill", "requests/s", "p50", "p99", "errors"]
+    return f"{table(head, rows)}\n\nWhole demo: {content['elapsed_s']:.0f} s after the download. {_origin(content)}, n = 1."
+
+
+def _result(name: str) -> Any:
+    return json.loads((RESULTS / f"{name}.json").read_text())
+
+
+def _origin(content: dict[str, Any]) -> str:
+    return f"Commit `{content['commit']}`, {content['machine']}"

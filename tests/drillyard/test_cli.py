@@ -1,0 +1,55 @@
+"""The command line's own duties: exit codes, one-line errors, JSON, plain progress."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+DRILLYARD = [sys.executable, "-c", "from drillyard.cli import main; main()"]
+
+
+def run(*words: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "DRILLYARD_HOME": str(cwd / "home"), **env}
+    return subprocess.run([*DRILLYARD, *words], cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["train", "nosuch"], 2, "error: system='nosuch' is not valid; expected one of fraud, vision"),
+        (["train", "fraud", "--recipe", "huge"], 2, "error: recipe='huge' is not valid; expected one of base"),
+        (["data", "fetch", "mnist"], 2, "error: dataset='mnist' is not valid; expected one of fashion-mnist"),
+        (["drill", "run", "Fraud!"], 2, "error: model='Fraud!' is not valid; expected NAME, NAME@ALIAS"),
+        (["models", "relog", "nowhere"], 2, "error: run='nowhere' is not valid"),
+        (["serve", "status"], 4, ""),
+    ],
+)
+def test_wrong_calls_end_with_one_line_and_their_code(
+    tmp_path: Path, words: list[str], code: int, message: str
+) -> None:
+    done = run(*words, cwd=tmp_path)
+    assert done.returncode == code, done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_unreachable_store_is_exit_code_4(tmp_path: Path) -> None:
+    done = run("models", "list", cwd=tmp_path, MLFLOW_TRACKING_URI="http://127.0.0.1:9")
+    assert done.returncode == 4
+    assert "MLFLOW_TRACKING_URI" in done.stderr
+
+
+def test_json_goes_where_it_is_told(tmp_path: Path) -> None:
+    done = run("data", "list", "--json", str(tmp_path / "new folder" / "out.json"), cwd=tmp_path)
+    assert done.returncode == 0
+    content = json.loads((tmp_path / "new folder" / "out.json").read_text())
+    assert content["fashion-mnist"]["licence"] == "MIT"
+
+
+def test_nothing_is_written_by_looking(tmp_path: Path) -> None:
+    assert run("data", "list", cwd=tmp_path).returncode == 0
+    assert run("serve", "status", cwd=tmp_path).returncode == 4
+    assert list(tmp_path.iterdir()) == []

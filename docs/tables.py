@@ -151,7 +151,8 @@ def demo() -> str:
             ]
         )
     head = ["system", "data set", "test slice (95% interval)", "drill", "requests/s", "p50", "p99", "errors"]
-    return f"{table(head, rows)}\n\nWhole demo: {content['elapsed_s']:.0f} s after the download. {_origin(content)}, n = 1."
+    whole = f"Whole demo: {content['elapsed_s']:.0f} s after the download"
+    return f"{table(head, rows)}\n\n{whole}. {_origin(content)}, n = 1."
 
 
 def _result(name: str) -> Any:

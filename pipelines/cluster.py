@@ -4,6 +4,7 @@ import logging
 import os
 import secrets
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -51,6 +52,7 @@ def _start(folder: Path) -> None:
     )
     import ray
 
+    on_sigterm = signal.getsignal(signal.SIGTERM)
     ray.init(
         address="local",
         include_dashboard=False,
@@ -59,6 +61,7 @@ def _start(folder: Path) -> None:
         object_store_memory=_OBJECT_STORE_BYTES,
         _temp_dir=str(folder / "ray"),
     )
+    signal.signal(signal.SIGTERM, on_sigterm)  # ray put its own there
 
 
 def _join(address: str) -> None:

@@ -1,7 +1,9 @@
 """The Typer application. Commands import what they need when they run, so that `--help` answers at once."""
 
 import os
+import signal
 import sys
+from types import FrameType
 
 import typer
 
@@ -26,10 +28,17 @@ app.add_typer(drill.app, name="drill")
 app.command("demo")(demo.demo)
 
 
+def _terminated(number: int, frame: FrameType | None) -> None:
+    """SIGTERM unwinds like any exit, so that what was started is ended."""
+    del frame
+    raise SystemExit(128 + number)
+
+
 def main() -> None:
     """Run the command line; errors meant for people end it with one message and their exit code."""
     for key, value in (NO_TELEMETRY | QUIET_LIBRARIES).items():
         os.environ.setdefault(key, value)
+    signal.signal(signal.SIGTERM, _terminated)
     try:
         app(standalone_mode=True)
     except DrillyardError as error:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 _UNAVAILABLE = '{"error":"no replica can answer now; try again"}'
 
-# `sed` on the rendered template of Ray 2.60; `tests/serving/test_haproxy.py` holds it against the installed one.
+# `sed` on the rendered template of Ray 2.60; `tests/serving/test_lifecycle.py` holds it against the installed one.
 _EDITS = (
     r"s|^\( *bind \)\*\?:\([0-9]\+\)$|\1127.0.0.1:\2|",  # only the statistics and metrics listeners have this form
     r"s|^ *log .* local0 info$||",

@@ -46,6 +46,7 @@ def _measure(name: str, recipe_name: str | None, seeds: int, workers: int, setti
     from pipelines import export, system, trainer
     from pipelines.graph import predictor
 
+    origin = provenance.stamp()  # now: the files may change while this runs
     the_system = system.get(name)
     recipe = the_system.recipe(recipe_name)
     data = the_system.load(recipe.dataset, settings)
@@ -76,7 +77,7 @@ def _measure(name: str, recipe_name: str | None, seeds: int, workers: int, setti
         value = evaluation.metrics[the_system.primary_metric][0]
         sys.stderr.write(f"seed {seed}: {the_system.primary_metric} {value:.4f}  {row['train_s']:.0f} s in the loop\n")
     return {
-        **provenance.stamp(),
+        **origin,
         "system": name,
         "recipe": recipe.name,
         "dataset": recipe.dataset,

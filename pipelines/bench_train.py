@@ -32,6 +32,7 @@ def main() -> None:
     os.environ.update(NO_TELEMETRY | QUIET_LIBRARIES)
     settings = Settings.from_env(os.environ)
 
+    origin = provenance.stamp()  # now: the files may change while this runs
     fast = Job(system="vision", recipe="base", rows=options.rows, epochs=2, precision="bf16", channels_last=True)
     naive = replace(fast, precision="fp32", channels_last=False)
     rates: dict[str, list[float]] = {"ray": [], "torchrun": [], "naive": []}
@@ -46,7 +47,7 @@ def main() -> None:
             for name, measure in contenders[number % 3 :] + contenders[: number % 3]:
                 rates[name].append(measure())
                 sys.stderr.write(f"round {number + 1}/{options.rounds}  {name:9} {rates[name][-1]:8.0f} images/s\n")
-    _report(rates, fast, settings)
+    _report(rates, fast, settings, origin)
 
 
 def _ray(job: Job) -> float:
@@ -85,7 +86,7 @@ def _second_epoch(ends: list[dict[str, Any]], job: Job) -> float:
     return (ends[1]["step"] - ends[0]["step"]) * batch / (ends[1]["elapsed_s"] - ends[0]["elapsed_s"])
 
 
-def _report(rates: dict[str, list[float]], job: Job, settings: Settings) -> None:
+def _report(rates: dict[str, list[float]], job: Job, settings: Settings, origin: dict[str, str]) -> None:
     ratios = {
         "ray_over_torchrun": [a / b for a, b in zip(rates["ray"], rates["torchrun"], strict=True)],
         "ray_over_naive": [a / b for a, b in zip(rates["ray"], rates["naive"], strict=True)],
@@ -94,7 +95,7 @@ def _report(rates: dict[str, list[float]], job: Job, settings: Settings) -> None
         name: {"median": median(values), "low": min(values), "high": max(values), "n": len(values), "bar": BARS[name]}
         for name, values in ratios.items()
     }
-    content = {**provenance.stamp(), "job": asdict(job), "images_per_s": rates, "ratios": summary}
+    content = {**origin, "job": asdict(job), "images_per_s": rates, "ratios": summary}
     path = settings.reports / "bench-train.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content, indent=2) + "\n")

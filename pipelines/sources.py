@@ -160,6 +160,7 @@ def _download(source: Source, file: DataFile, target: Path, say: Say) -> Path:
         say(f"fetching {file.name} from {place}")
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
+            pooch.get_logger().setLevel("WARNING")  # `say` has told it already
             # pooch writes to a temporary file beside the target, checks the hash, and only then moves it into place.
             pooch.retrieve(
                 url=str(place), known_hash=known_hash, fname=target.name, path=target.parent, downloader=place

@@ -45,7 +45,7 @@ def base() -> Recipe:
         purpose="the demo's model: 0.5 M parameters, Fashion-MNIST in about a minute on two cores",
         dataset="fashion-mnist",
         model=_GREY,
-        train=_train(epochs=4),
+        train=_train(epochs=5),
     )
 
 

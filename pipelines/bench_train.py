@@ -66,13 +66,14 @@ def _torchrun(job: Job) -> float:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "job.json"
         path.write_text(json.dumps(asdict(job)))
-        command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "0"]
+        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
         environment = {**os.environ, **loop.KEEP_MEMORY, "OMP_NUM_THREADS": "1"}
         done = subprocess.run(
             [*command, "-m", "pipelines.torchrun", str(path)],
             capture_output=True,
             text=True,
             check=False,
+            timeout=600,
             env=environment,
         )
     if done.returncode != 0:

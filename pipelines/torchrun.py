@@ -73,6 +73,7 @@ def main() -> None:
     loop.run(job.made(), *job.arrays(), peer)
     if peer.rank == 0:
         sys.stdout.write(json.dumps([asdict(record) for record in peer.ends]) + "\n")
+    dist.barrier()  # a worker that leaves first takes the others' connections with it
     dist.destroy_process_group()
 
 

@@ -26,6 +26,7 @@ class Job:
 
     system: str
     recipe: str
+    dataset: str
     rows: int  # of the training slice
     epochs: int
     precision: str
@@ -35,7 +36,7 @@ class Job:
         recipe = system.get(self.system).recipe(self.recipe)
         precision: Any = self.precision
         train = replace(recipe.train, epochs=self.epochs, precision=precision, channels_last=self.channels_last)
-        return replace(recipe, train=train)
+        return replace(recipe, dataset=self.dataset, train=train)
 
     def arrays(self) -> tuple[tuple[str, ...], Arrays, Arrays]:
         """Labels, training rows and a few validation rows."""

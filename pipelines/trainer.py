@@ -28,7 +28,7 @@ STATE_FILE = "state.pt"
 MAX_WORKER_FAILURES = 3
 
 # Read by Ray Train's controller; the defaults wait seconds between looks, which a short run pays at start and end.
-_CONTROLLER_ENV = {"RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.25"}
+_CONTROLLER_ENV = {"RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,7 +149,8 @@ class _RayPeer:
     queue: Queue
 
     def tell(self, record: Record) -> None:
-        self.queue.put(("record", record))
+        # Not waited for: a round trip to the queue's process would hold up training on busy cores.
+        self.queue.actor.put_nowait.remote(("record", record))
 
     def save(self, state: dict[str, Any], record: Record) -> None:
         with tempfile.TemporaryDirectory() as folder:

@@ -118,7 +118,7 @@ def seeds(name: str, metric: str) -> str:
 
 def training_ratios() -> str:
     """Ray Train against torchrun and against a naive loop."""
-    content = _result("bench-train")
+    content = _result("bench-train-base")
     rates = content["images_per_s"]
     rows = [
         [name.replace("_", " "), f"{r['median']:.2f}", f"{r['low']:.2f} to {r['high']:.2f}", str(r["n"]), str(r["bar"])]

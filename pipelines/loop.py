@@ -28,7 +28,7 @@ KEEP_MEMORY = {
     "MALLOC_TOP_PAD_": str(64 * 2**20),
 }
 
-RECORDS_PER_SECOND = 2  # how often progress is told between epochs
+RECORDS_PER_SECOND = 1  # how often progress is told between epochs
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,9 +26,11 @@ from pipelines.system import Arrays, Dataset, Recipe
 
 STATE_FILE = "state.pt"
 MAX_WORKER_FAILURES = 3
+_PATIENCE_S = 2.0  # how long the end of training may go unnoticed; each look costs the queue's process some time
 
-# Read by Ray Train's controller; the defaults wait seconds between looks, which a short run pays at start and end.
-_CONTROLLER_ENV = {"RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5"}
+# Read by Ray Train's controller. The default waits seconds between looks, which a short run pays at start and end; the
+# watcher is for machines that a cloud takes away with a warning.
+_CONTROLLER_ENV = {"RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5", "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,9 +115,11 @@ def _fit(
     thread = threading.Thread(target=target, name="ray-train-fit", daemon=True)
     thread.start()
     outcome: dict[str, Any] = {"device": "", "restarts": -1}
-    while thread.is_alive() or not queue.empty():
+    running = True
+    while running or not queue.empty():
+        running = thread.is_alive()  # asked before the look: what the last words were is seen in a look after it
         try:
-            kind, content = queue.get(timeout=0.5)
+            kind, content = queue.get(timeout=_PATIENCE_S) if running else queue.get(block=False)
         except Empty:
             continue
         if kind == "record":

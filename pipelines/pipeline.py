@@ -159,7 +159,7 @@ def _quantized(recipe: Recipe, the_system: system.System, dataset: Dataset, fold
     """Replace the exported graph by its int8 copy. Raises GateRefused when validation says it costs too much."""
     exact = folder.path / "fp32.onnx"
     folder.onnx.rename(exact)
-    quantize.quantize(exact, folder.onnx, dataset.fit)
+    quantize.quantize(exact, folder.onnx, dataset.train.inputs)
     held = dataset.validation
     before, after = (the_system.primary(predictor(path)(held.inputs), held.truth) for path in (exact, folder.onnx))
     loss = before - after

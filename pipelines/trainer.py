@@ -1,7 +1,7 @@
 """The training loop on Ray Train: recipe -> weights, data-parallel, surviving killed workers.
 
-Ray must be initialised by the caller. Progress travels from rank 0 to the caller through a small queue actor, so it is
-seen wherever the workers run.
+Ray must be initialised by the caller. Progress travels from rank 0 to the caller through a small actor, so it is seen
+wherever the workers run.
 """
 
 import os
@@ -17,7 +17,6 @@ import ray.train
 import torch
 from ray.train import Checkpoint, CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
-from ray.util.queue import Empty, Queue
 
 from drillyard.core.errors import TrainingFailed, UsageError
 from pipelines import loop
@@ -26,7 +25,7 @@ from pipelines.system import Arrays, Dataset, Recipe
 
 STATE_FILE = "state.pt"
 MAX_WORKER_FAILURES = 3
-_PATIENCE_S = 2.0  # how long the end of training may go unnoticed; each look costs the queue's process some time
+_LOOK_S = 1.0  # how often the caller looks for progress; each look costs the workers' cores some time
 
 # Read by Ray Train's controller. The default waits seconds between looks, which a short run pays at start and end; the
 # watcher is for machines that a cloud takes away with a warning.
@@ -59,7 +58,7 @@ def train(
     use_gpu = _check_room(workers)
     for key, value in _CONTROLLER_ENV.items():
         os.environ.setdefault(key, value)
-    queue = Queue(actor_options={"num_cpus": 0})
+    mailbox: Any = _Mailbox.remote()  # type: ignore[attr-defined]  # what the decorator adds is untyped
     trainer = TorchTrainer(
         _work,
         train_loop_config={
@@ -68,7 +67,7 @@ def train(
             # References, not arrays: the object store shares one copy among the workers of a node.
             "fit": ray.put(dict(dataset.fit)),
             "fit_validation": ray.put(dict(dataset.fit_validation)),
-            "queue": queue,
+            "mailbox": mailbox,
         },
         torch_config=TorchConfig(backend="nccl" if use_gpu else "gloo"),
         scaling_config=ScalingConfig(num_workers=workers, use_gpu=use_gpu, resources_per_worker=_resources(use_gpu)),
@@ -82,9 +81,9 @@ def train(
     )
     records: list[Record] = []
     try:
-        outcome = _fit(trainer, queue, records, on_record)
+        outcome = _fit(trainer, mailbox, records, on_record)
     finally:
-        queue.shutdown(force=True)
+        ray.kill(mailbox)
     return Trained(weights=outcome["weights"], records=records, device=outcome["device"], restarts=outcome["restarts"])
 
 
@@ -101,7 +100,7 @@ def _resources(use_gpu: bool) -> dict[str, float]:
 
 
 def _fit(
-    trainer: TorchTrainer, queue: Queue, records: list[Record], on_record: Callable[[Record], None]
+    trainer: TorchTrainer, mailbox: Any, records: list[Record], on_record: Callable[[Record], None]
 ) -> dict[str, Any]:
     """Run `fit` in a thread and handle what the workers tell, until both are done; returns rank 0's last words."""
     errors: list[BaseException] = []
@@ -112,30 +111,43 @@ def _fit(
         except BaseException as error:
             errors.append(error)
 
+    # A thread, because fit() in the main thread takes SIGINT for itself.
     thread = threading.Thread(target=target, name="ray-train-fit", daemon=True)
     thread.start()
     outcome: dict[str, Any] = {"device": "", "restarts": -1}
     running = True
-    while running or not queue.empty():
-        running = thread.is_alive()  # asked before the look: what the last words were is seen in a look after it
-        try:
-            kind, content = queue.get(timeout=_PATIENCE_S) if running else queue.get(block=False)
-        except Empty:
-            continue
-        if kind == "record":
-            records.append(content)
-            on_record(content)
-        elif kind == "started":
-            outcome["device"] = content
-            outcome["restarts"] += 1
-        else:
-            outcome[kind] = content
-    thread.join()
+    while running:
+        thread.join(_LOOK_S)
+        running = thread.is_alive()
+        for kind, content in ray.get(mailbox.empty.remote()):
+            if kind == "record":
+                records.append(content)
+                on_record(content)
+            elif kind == "started":
+                outcome["device"] = content
+                outcome["restarts"] += 1
+            else:
+                outcome[kind] = content
     if "diverged" in outcome:
         raise TrainingFailed(outcome["diverged"])
     if errors:
         raise TrainingFailed(f"training stopped: {_root_cause(errors[0])}") from errors[0]
     return outcome
+
+
+@ray.remote(num_cpus=0)
+class _Mailbox:
+    """Holds what rank 0 tells until the caller looks. (Ray's own Queue costs several times the processor time.)"""
+
+    def __init__(self) -> None:
+        self._letters: list[tuple[str, Any]] = []
+
+    def put(self, kind: str, content: Any) -> None:
+        self._letters.append((kind, content))
+
+    def empty(self) -> list[tuple[str, Any]]:
+        letters, self._letters = self._letters, []
+        return letters
 
 
 def _root_cause(error: BaseException) -> str:
@@ -150,11 +162,11 @@ class _RayPeer:
     rank: int
     world_size: int
     device: torch.device
-    queue: Queue
+    mailbox: Any
 
     def tell(self, record: Record) -> None:
-        # Not waited for: a round trip to the queue's process would hold up training on busy cores.
-        self.queue.actor.put_nowait.remote(("record", record))
+        # Not waited for: a round trip to another process would hold up training on busy cores.
+        self.mailbox.put.remote("record", record)
 
     def save(self, state: dict[str, Any], record: Record) -> None:
         with tempfile.TemporaryDirectory() as folder:
@@ -179,12 +191,12 @@ def _work(config: dict[str, Any]) -> None:
         rank=context.get_world_rank(),
         world_size=context.get_world_size(),
         device=ray.train.torch.get_device(),
-        queue=config["queue"],
+        mailbox=config["mailbox"],
     )
     if peer.device.type == "cpu":
         torch.set_num_threads(1)  # one CPU a worker: more threads would fight over the same cores
     if peer.rank == 0:
-        peer.queue.put(("started", str(peer.device)))
+        ray.get(peer.mailbox.put.remote("started", str(peer.device)))
     fit: Arrays = ray.get(config["fit"])
     fit_validation: Arrays = ray.get(config["fit_validation"])
     try:
@@ -192,7 +204,7 @@ def _work(config: dict[str, Any]) -> None:
     except TrainingFailed as error:
         # Told, not raised: Ray would restart the workers and diverge again.
         if peer.rank == 0:
-            peer.queue.put(("diverged", str(error)))
+            ray.get(peer.mailbox.put.remote("diverged", str(error)))
         return
     if peer.rank == 0:
-        peer.queue.put(("weights", weights))
+        ray.get(peer.mailbox.put.remote("weights", weights))

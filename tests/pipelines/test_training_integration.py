@@ -2,11 +2,10 @@
 
 import os
 import signal
-import time
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import torch
 
@@ -18,6 +17,8 @@ from pipelines.system import Dataset, Recipe
 
 pytestmark = pytest.mark.integration
 
+EPOCHS = 25  # some seconds of training, so that a kill in the middle is in the middle
+
 
 @pytest.fixture(scope="module")
 def fraud() -> tuple[Recipe, Dataset]:
@@ -26,29 +27,21 @@ def fraud() -> tuple[Recipe, Dataset]:
 
 
 def worker_pids() -> list[int]:
-    """Ray names a worker process after the class it runs; two of them are the training workers."""
-    found = []
-    for path in Path("/proc").iterdir():
-        if path.name.isdigit():
-            try:
-                words = (path / "cmdline").read_bytes()
-            except OSError:
-                continue
-            if words.startswith(b"ray::") and b"TrainWorker" in words:
-                found.append(int(path.name))
-    return found
+    """Ray names a worker process after the class it runs; two of our descendants are the training workers."""
+    ours = psutil.Process().children(recursive=True)
+    return [process.pid for process in ours if "TrainWorker" in " ".join(process.cmdline())]
 
 
 @pytest.fixture(scope="module")
 def undisturbed(ray_local: None, fraud: tuple[Recipe, Dataset], tmp_path_factory: pytest.TempPathFactory):
     recipe, data = fraud
-    recipe = replace(recipe, train=replace(recipe.train, epochs=6))
+    recipe = replace(recipe, train=replace(recipe.train, epochs=EPOCHS))
     return trainer.train(recipe, data, workers=2, folder=tmp_path_factory.mktemp("whole"))
 
 
 def test_same_seed_and_workers_give_the_same_weights(undisturbed, fraud, tmp_path) -> None:
     recipe, data = fraud
-    recipe = replace(recipe, train=replace(recipe.train, epochs=6))
+    recipe = replace(recipe, train=replace(recipe.train, epochs=EPOCHS))
     again = trainer.train(recipe, data, workers=2, folder=tmp_path)
     assert again.restarts == 0
     assert all(torch.equal(undisturbed.weights[name], again.weights[name]) for name in again.weights)
@@ -56,14 +49,13 @@ def test_same_seed_and_workers_give_the_same_weights(undisturbed, fraud, tmp_pat
 
 def test_a_killed_worker_is_survived_with_the_same_result(undisturbed, fraud, tmp_path) -> None:
     recipe, data = fraud
-    recipe = replace(recipe, train=replace(recipe.train, epochs=6))
+    recipe = replace(recipe, train=replace(recipe.train, epochs=EPOCHS))
     killed: list[int] = []
     epochs: list[int] = []
 
     def kill_after_two_epochs(record: Record) -> None:
         epochs.append(record.epoch)
-        if record.epoch == 2 and record.validation_loss is not None and not killed:
-            time.sleep(1.0)  # let the checkpoint of the epoch be written
+        if record.epoch >= 2 and record.validation_loss is not None and not killed:
             victims = worker_pids()
             assert len(victims) == 2
             killed.append(victims[-1])

@@ -5,12 +5,13 @@ import os
 import secrets
 import shutil
 import signal
+import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from drillyard.core.errors import ServiceUnreachable
+from drillyard.core.errors import ServiceUnreachable, UsageError
 from drillyard.core.settings import NO_TELEMETRY, Settings
 
 _OBJECT_STORE_BYTES = 1_000_000_000  # holds the training arrays once for all workers of the node
@@ -66,9 +67,14 @@ def _start(folder: Path) -> None:
 
 
 def _join(address: str) -> None:
-    import ray
-
+    host, _, port = address.rpartition(":")
+    if address != "auto" and not (host and port.isdigit()):
+        raise UsageError("RAY_ADDRESS", address, "HOST:PORT or auto")
     try:
+        if address != "auto":
+            socket.create_connection((host, int(port)), timeout=5).close()  # Ray itself tries for minutes
+        import ray
+
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    except ConnectionError as error:
+    except (OSError, RuntimeError, ValueError) as error:
         raise ServiceUnreachable("Ray", address, f"check RAY_ADDRESS ({error})") from error

@@ -5,7 +5,6 @@ what an undisturbed run would have done.
 """
 
 import contextlib
-import copy
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -42,7 +41,7 @@ class Record:
     loss: float
     learning_rate: float
     samples_per_s: float  # over all workers
-    elapsed_s: float  # in the loop, this process
+    elapsed_s: float  # in the loop, over restarts
     validation_loss: float | None = None  # at the end of an epoch
 
 
@@ -75,16 +74,16 @@ def run(
     if config.channels_last:
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch lacks this overload
     wrapped = _wrap(model, peer)
-    average = copy.deepcopy(model) if config.ema_decay else None
 
     size = len(next(iter(fit.values())))
     steps = steps_per_epoch(size, config, peer.world_size)
     total_steps = steps * config.epochs
     optimizers = Optimizers(model, config, total_steps)
-    first_epoch = _resume(peer, model, average, optimizers)
+    first_epoch, spent_s = _resume(peer, model, optimizers)
     data, validation = _tensors(fit), _tensors(fit_validation)
 
-    started = told = time.monotonic()
+    told = time.monotonic()
+    started = told - spent_s
     for epoch in range(first_epoch, config.epochs):
         generator = torch.Generator().manual_seed(_seed(config.seed, epoch, peer.rank))
         model.train()
@@ -92,24 +91,21 @@ def run(
         for step, batch in enumerate(_batches(data, size, config, epoch, peer), start=epoch * steps):
             loss_value = _step(wrapped, model, batch, step, total_steps, optimizers, config, generator, peer)
             rate = optimizers.step(step)
-            if average is not None:
-                _update_average(average, model, config.ema_decay)
             if peer.rank == 0 and time.monotonic() - told > 1 / RECORDS_PER_SECOND:
                 told = time.monotonic()
-                peer.tell(_record(step + 1, total_steps, epoch, first_epoch, config, loss_value, rate, started))
+                peer.tell(_record(step + 1, total_steps, epoch, config, peer, loss_value, rate, started))
         _average_buffers(model, peer)
-        record = _record(step + 1, total_steps, epoch, first_epoch, config, loss_value, rate, started)
-        validation_loss = _validate(model if average is None else average, validation, config, peer)
+        record = _record(step + 1, total_steps, epoch, config, peer, loss_value, rate, started)
+        validation_loss = _validate(model, validation, config, peer)
         record = Record(**{**record.__dict__, "validation_loss": validation_loss})
         if peer.rank == 0:
             peer.tell(record)
-        peer.save(_state(model, average, optimizers, epoch + 1), record)
+        peer.save(_state(model, optimizers, record), record)
 
-    final = model if average is None else average
-    final.eval()
+    model.eval()
     if peer.rank == 0:
-        final.finalise(fit)
-    return {name: value.detach().cpu() for name, value in final.state_dict().items()}
+        model.finalise(fit)
+    return {name: value.detach().cpu() for name, value in model.state_dict().items()}
 
 
 class _Loss(torch.nn.Module):
@@ -221,49 +217,37 @@ def _average_buffers(model: TrainableModel, peer: Peer) -> None:
             buffer /= peer.world_size
 
 
-@torch.no_grad()
-def _update_average(average: TrainableModel, model: TrainableModel, decay: float) -> None:
-    for mean, value in zip(average.state_dict().values(), model.state_dict().values(), strict=True):
-        if mean.is_floating_point():
-            mean.lerp_(value, 1 - decay)
-        else:
-            mean.copy_(value)
-
-
-def _state(
-    model: TrainableModel, average: TrainableModel | None, optimizers: Optimizers, epochs_done: int
-) -> dict[str, Any]:
+def _state(model: TrainableModel, optimizers: Optimizers, record: Record) -> dict[str, Any]:
     return {
         "model": model.state_dict(),
-        "average": average.state_dict() if average is not None else None,
         "optimizers": optimizers.state_dict(),
-        "epochs_done": epochs_done,
+        "epochs_done": record.epoch,
+        "elapsed_s": record.elapsed_s,
     }
 
 
-def _resume(peer: Peer, model: TrainableModel, average: TrainableModel | None, optimizers: Optimizers) -> int:
+def _resume(peer: Peer, model: TrainableModel, optimizers: Optimizers) -> tuple[int, float]:
+    """Epochs done, and the seconds they took."""
     state = peer.restore()
     if state is None:
-        return 0
+        return 0, 0.0
     model.load_state_dict(state["model"])
-    if average is not None:
-        average.load_state_dict(state["average"])
     optimizers.load_state_dict(state["optimizers"])
-    return int(state["epochs_done"])
+    return int(state["epochs_done"]), float(state["elapsed_s"])
 
 
 def _record(
     step: int,
     total_steps: int,
     epoch: int,
-    first_epoch: int,
     config: TrainConfig,
+    peer: Peer,
     loss: float,
     learning_rate: float,
     started: float,
 ) -> Record:
     elapsed_s = time.monotonic() - started
-    done = step - first_epoch * (total_steps // config.epochs)
+    rows = per_worker(config, peer.world_size) * peer.world_size
     return Record(
         step=step,
         total_steps=total_steps,
@@ -271,6 +255,6 @@ def _record(
         epochs=config.epochs,
         loss=loss,
         learning_rate=learning_rate,
-        samples_per_s=done * config.batch_size / max(elapsed_s, 1e-9),
+        samples_per_s=step * rows / max(elapsed_s, 1e-9),
         elapsed_s=elapsed_s,
     )

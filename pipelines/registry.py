@@ -28,6 +28,7 @@ from pipelines.intervals import difference
 from pipelines.runfolder import RunFolder
 
 _PROMOTED, _ROLLED_BACK = "promoted_at", "rolled_back_at"
+_ABSENT = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}  # what stores say of an alias that is not there
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,8 +57,11 @@ class Promotion:
 def publish(folder: RunFolder, settings: Settings, run_id: str | None) -> ModelRef:
     """Track the run, register its model and make it the challenger.
 
-    Raises ServiceUnreachable with the words to try again by; a failure leaves the folder as it was.
+    Raises ServiceUnreachable with the words to try again by; a failure leaves the folder as it was. A folder that was
+    published already keeps the version it has.
     """
+    if folder.card.version:
+        return ModelRef(name=folder.card.name, version=folder.card.version)
     try:
         return _publish(folder, settings, run_id)
     except Exception as error:  # MLflow wraps driver, socket and HTTP errors of many kinds
@@ -75,10 +79,14 @@ def _publish(folder: RunFolder, settings: Settings, run_id: str | None) -> Model
     _ensure(client, card.name)
     version = int(client.create_model_version(card.name, source=source, run_id=run_id).version)
     # The number is known only now; until its card names it, the version has no alias and is not served.
-    folder.write_card(card.model_copy(update={"version": version, "run_id": run_id}))
-    client.log_artifact(run_id, str(folder.model / CARD_FILE), tracking.MODEL_ARTIFACT)
+    complete = card.model_copy(update={"version": version, "run_id": run_id})
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / CARD_FILE
+        path.write_text(complete.model_dump_json(indent=2) + "\n")
+        client.log_artifact(run_id, str(path), tracking.MODEL_ARTIFACT)
     client.set_model_version_tag(card.name, str(version), "recipe", card.recipe)
     client.set_registered_model_alias(card.name, CHALLENGER, str(version))
+    folder.write_card(complete)  # last: the folder says it is published only when it is
     return ModelRef(name=card.name, version=version)
 
 
@@ -91,11 +99,11 @@ def promote(
     champion = _alias(client, ref.name, CHAMPION)
     metric = system.get(ref.name).primary_metric
     found: Interval | None = None
-    if champion is not None and champion != challenger:
+    if champion is not None and champion != challenger and not force:
         say(f"gate: {challenger} against the champion {champion}")
         found = _compare(challenger, champion, settings, say)
         _, low, high = found
-        if high < 0 and not force:
+        if high < 0:
             raise GateRefused(
                 f"{challenger} is worse than the champion {champion} on the same test slice: {metric} "
                 f"{found[0]:+.4f} (95% interval {low:+.4f} to {high:+.4f}); it stays challenger"
@@ -113,7 +121,7 @@ def rollback(name: str, settings: Settings) -> ModelRef:
     earlier = [
         model
         for model in versions(settings, name)
-        if model.promoted_at and not model.rolled_back_at and model.version != current.version
+        if model.promoted_at and model.version != current.version and (model.rolled_back_at or "") < model.promoted_at
     ]
     if not earlier:
         raise UsageError("model", name, "a model with an earlier champion to go back to")
@@ -173,10 +181,11 @@ def _compare(challenger: ModelRef, champion: ModelRef, settings: Settings, say: 
     with tempfile.TemporaryDirectory() as name:
         new_path, new_card = _fetch(challenger, Path(name) / "challenger")
         old_path, old_card = _fetch(champion, Path(name) / "champion")
-        if new_card.labels != old_card.labels:
+        if new_card.dataset != old_card.dataset:
             raise GateRefused(
                 f"{challenger} (data set {new_card.dataset.name}) and the champion {champion} (data set "
-                f"{old_card.dataset.name}) answer different questions; to switch, promote it with --force"
+                f"{old_card.dataset.name}) were trained on other data, which no slice can settle; to switch, run "
+                f"`drillyard models promote {challenger} --force`"
             )
         the_system = system.get(challenger.name)
         test = the_system.load(new_card.dataset.name, settings, say).test
@@ -205,6 +214,8 @@ def _ensure(client: MlflowClient, name: str) -> None:
 def _alias(client: MlflowClient, name: str, alias: str) -> ModelRef | None:
     try:
         version: Any = client.get_model_version_by_alias(name, alias)
-    except MlflowException:
+    except MlflowException as error:
+        if error.error_code not in _ABSENT:
+            raise  # a store in trouble must not look like a registry without a champion
         return None
     return ModelRef(name=name, version=int(version.version))

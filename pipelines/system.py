@@ -66,7 +66,6 @@ class TrainConfig:
     grad_clip: float = 1.0  # largest global gradient norm
     precision: Literal["bf16", "fp32"] = "fp32"  # autocast of the forward pass
     channels_last: bool = False  # memory format of image tensors
-    ema_decay: float = 0.0  # of the weights, a step; 0: the last weights are kept
     seed: int = 0
 
 

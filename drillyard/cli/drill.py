@@ -48,6 +48,8 @@ def drill(plan: Any, ref: Any, url: str, where: Any, console: Console) -> Any:
     from serving.artifact import fetch
 
     local = fetch(ref, tracking_uri=where.tracking_uri, cache=where.models)
+    # By version, so that a server that holds another one is found out rather than measured in its name.
+    plan = plan.model_copy(update={"model": f"{local.card.name}/{local.card.version}"})
     console.say(f"drill {plan.model}: {plan.load.rate_rps:g} requests/s for {plan.load.duration_s:g} s")
     with console.step(f"drill {plan.model}") as step:
 
@@ -59,7 +61,7 @@ def drill(plan: Any, ref: Any, url: str, where: Any, console: Console) -> Any:
             plan,
             url=url,
             samples=local.path,
-            out=where.reports / f"drill-{plan.model}.json",
+            out=where.reports / f"drill-{ref.name}.json",
             on_progress=on_progress,
         )
 

@@ -12,7 +12,7 @@ def train(
     recipe: Annotated[str | None, typer.Option(help="One of the system's recipes; default its base.")] = None,
     dataset: Annotated[str | None, typer.Option(help="Another data set than the recipe's.")] = None,
     workers: Annotated[int, typer.Option(help="Data-parallel workers, one CPU or GPU each.", min=1)] = 2,
-    seed: Annotated[int | None, typer.Option(help="Another seed than the recipe's.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Another seed than the recipe's.", min=0)] = None,
     data_dir: DataDirOption = None,
     quiet: QuietOption = False,
     json_path: JsonOption = None,
@@ -50,7 +50,7 @@ def run(recipe: Any, where: Any, workers: int, console: Console) -> Any:
     with console.step(recipe.system) as step:
 
         def on_record(record: Record) -> None:
-            left_s = (record.total_steps - record.step) * record.elapsed_s / max(record.step, 1)
+            left_s = (record.total_steps - record.step) * record.elapsed_s / record.step
             facts = {
                 "epoch": f"{record.epoch}/{record.epochs}",
                 "loss": f"{record.loss:.3f}",

@@ -69,11 +69,6 @@ def test_validation_loss_falls(recipe) -> None:
     assert losses[-1] < losses[0]
 
 
-def test_average_of_weights_is_what_is_kept(recipe) -> None:
-    averaged = replace(recipe, train=replace(recipe.train, ema_decay=0.9))
-    assert not same(train(averaged, OneProcess()), train(recipe, OneProcess()))
-
-
 def test_divergence_names_step_and_learning_rate() -> None:
     recipe = system.get("fraud").recipe("smoke")
     wild = replace(recipe, train=replace(recipe.train, optimizer="sgd", learning_rate=1e6))

@@ -85,6 +85,27 @@ def test_gate_refuses_a_worse_model_and_force_and_rollback_move_the_alias(champi
     assert registry.rollback("fraud", settings) == first.ref
     with pytest.raises(UsageError, match="an earlier champion to go back to"):
         registry.rollback("fraud", settings)
+    # A version that was rolled back once and promoted again is a champion to go back to like any other.
+    registry.promote(worse.ref, settings, force=True)
+    registry.promote(first.ref, settings, force=True)
+    assert registry.rollback("fraud", settings) == worse.ref
+    registry.promote(first.ref, settings, force=True)
+
+
+def test_a_published_folder_is_not_published_twice(champion) -> None:
+    settings, outcome = champion
+    before = len(registry.versions(settings))
+    assert registry.publish(RunFolder.open(outcome.folder), settings, run_id=None) == outcome.ref
+    assert len(registry.versions(settings)) == before
+
+
+def test_gate_refuses_models_of_other_data(champion, monkeypatch) -> None:
+    settings, first = champion
+    card = first.card.model_copy(update={"dataset": first.card.dataset.model_copy(update={"name": "ulb-creditcard"})})
+    monkeypatch.setattr(registry, "_fetch", lambda ref, target: (first.folder / "model" / "model.onnx", cards.pop()))
+    cards = [card, first.card]
+    with pytest.raises(GateRefused, match=r"other data.*promote fraud/\d+ --force"):
+        registry._compare(ModelRef(name="fraud", version=2), first.ref, settings, print)
 
 
 def test_unknown_models_are_named(champion) -> None:

@@ -129,7 +129,7 @@ def test_http_place_unpacks_gzip(web, tmp_path, source, settings) -> None:
     import gzip
 
     (tmp_path / "web" / "rows.bin.gz").write_bytes(gzip.compress(CONTENT))
-    source(Http(f"{web}/missing"), Http(f"{web}/rows.bin.gz", gzipped=True))  # type: ignore[arg-type]
+    source(Http(f"{web}/missing"), Http(f"{web}/rows.bin.gz", gzipped=True, progress=True))  # type: ignore[arg-type]
     assert sources.fetch("test-set", settings)["rows.bin"].read_bytes() == CONTENT
 
 

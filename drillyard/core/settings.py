@@ -7,7 +7,11 @@ from typing import Self
 from drillyard.core.contract import Frozen
 
 # What the libraries we stand on say to a user of ours: warnings only.
-QUIET_LIBRARIES = {"MLFLOW_LOGGING_LEVEL": "WARNING", "GIT_PYTHON_REFRESH": "quiet"}
+QUIET_LIBRARIES = {
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
 
 # What drillyard turns off in the libraries it stands on. Set (unless the user set them) before those are imported.
 NO_TELEMETRY = {

@@ -54,6 +54,7 @@ def run(recipe: Recipe, settings: Settings, *, workers: int, listener: Listener)
     """
     started = time.monotonic()
     the_system = system.get(recipe.system)
+    tracking.connect(settings)  # before anything is made: a run that cannot be tracked leaves nothing behind
     folder = RunFolder.create(settings.runs, recipe)
     live = tracking.LiveRun.start(folder, settings, listener.say)
     try:

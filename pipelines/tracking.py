@@ -25,7 +25,7 @@ from mlflow.tracking import MlflowClient
 from mlflow.types import Schema, TensorSpec
 
 from drillyard.core import contract
-from drillyard.core.errors import ServiceUnreachable
+from drillyard.core.errors import ServiceUnreachable, UsageError
 from drillyard.core.settings import Settings
 from pipelines.loop import Record
 from pipelines.runfolder import RunFolder
@@ -39,15 +39,17 @@ _PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOU
 
 
 def connect(settings: Settings) -> MlflowClient:
-    """A client of the store that has just answered. Raises ServiceUnreachable."""
+    """A client of the store that has just answered. Raises ServiceUnreachable, UsageError (home is read-only)."""
     for key, value in _PATIENCE.items():
         os.environ.setdefault(key, value)
     uri = settings.tracking_uri
     try:
+        settings.home.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError("DRILLYARD_HOME", str(settings.home), f"a folder to write in ({error.strerror})") from error
+    try:
         if urlparse(uri).scheme in ("http", "https"):
             requests.get(f"{uri.rstrip('/')}/health", timeout=5).raise_for_status()
-        else:
-            settings.home.mkdir(parents=True, exist_ok=True)
         mlflow.set_tracking_uri(uri)
         mlflow.set_registry_uri(uri)
         client = MlflowClient(tracking_uri=uri, registry_uri=uri)

@@ -11,11 +11,25 @@ from typing import Annotated, Any, Protocol
 
 import typer
 
+from drillyard.core.errors import UsageError
 from drillyard.core.settings import Settings
+
+
+def _writable(target: Path | None) -> Path | None:
+    """Refuse a place for the result before the work is done, not after."""
+    if target is not None and str(target) != "-":
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.touch()
+        except OSError as error:
+            raise UsageError("--json", str(target), f"a file that can be written ({error.strerror})") from None
+    return target
+
 
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print results only.")]
 JsonOption = Annotated[
-    Path | None, typer.Option("--json", metavar="PATH", help="Write the result as JSON; - is standard output.")
+    Path | None,
+    typer.Option("--json", metavar="PATH", help="Write the result as JSON; - is standard output.", callback=_writable),
 ]
 DataDirOption = Annotated[
     Path | None,

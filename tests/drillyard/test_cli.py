@@ -25,6 +25,7 @@ def run(*words: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
         (["drill", "run", "Fraud!"], 2, "error: model='Fraud!' is not valid; expected NAME, NAME@ALIAS"),
         (["models", "relog", "nowhere"], 2, "error: run='nowhere' is not valid"),
         (["serve", "status"], 4, ""),
+        (["data", "list", "--json", "/proc/nowhere/out.json"], 2, "error: --json='/proc/nowhere/out.json' is not"),
     ],
 )
 def test_wrong_calls_end_with_one_line_and_their_code(
@@ -40,6 +41,12 @@ def test_an_unreachable_store_is_exit_code_4(tmp_path: Path) -> None:
     done = run("models", "list", cwd=tmp_path, MLFLOW_TRACKING_URI="http://127.0.0.1:9")
     assert done.returncode == 4
     assert "MLFLOW_TRACKING_URI" in done.stderr
+
+
+def test_a_home_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    done = run("models", "list", cwd=tmp_path, DRILLYARD_HOME="/proc/nowhere")
+    assert done.returncode == 2
+    assert "error: DRILLYARD_HOME='/proc/nowhere' is not valid; expected a folder to write in" in done.stderr
 
 
 def test_json_goes_where_it_is_told(tmp_path: Path) -> None:

@@ -136,6 +136,7 @@ def test_a_store_that_is_gone_fails_before_training(ray_local, settings) -> None
     with pytest.raises(ServiceUnreachable, match="MLFLOW_TRACKING_URI"):
         pipeline.run(recipe(), gone, workers=1, listener=Listener(say=said.append))
     assert said == []
+    assert not gone.runs.exists()
 
 
 def test_a_store_that_dies_while_training_loses_nothing(ray_local, settings, mlflow_server) -> None:

@@ -92,7 +92,7 @@ def _resolve(ref: ModelRef, tracking_uri: str) -> tuple[int, str]:
     if tracking_uri.startswith("sqlite:///") and not Path(tracking_uri.removeprefix("sqlite:///")).exists():
         raise ModelNotFound(str(ref), "nothing was trained here yet; run `drillyard train` first")  # and make no file
     try:
-        client = MlflowClient(tracking_uri=tracking_uri)
+        client = MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
         if ref.version is not None:
             entry = client.get_model_version(ref.name, str(ref.version))
         else:

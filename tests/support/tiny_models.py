@@ -150,7 +150,7 @@ def register(tracking_uri: str, name: str, folder: Path, *, alias: str | None = 
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
-    client = MlflowClient(tracking_uri=tracking_uri)
+    client = MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
     try:
         client.create_registered_model(name)
     except MlflowException as error:

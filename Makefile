@@ -44,7 +44,10 @@ test-unit: $(STAMP)  ## fast tests, no services
 	$(BIN)/pytest -q -m 'not integration and not optional'
 
 test-integration: $(STAMP)  ## tests that start Ray, MLflow, Serve and Locust
-	$(BIN)/pytest -q -m 'integration and not optional' --durations=15
+	@# A process each: Ray and MLflow keep settings for a whole process.
+	set -e; for part in drillyard loadtests pipelines serving; do \
+	  $(BIN)/pytest -q -m 'integration and not optional' --durations=5 tests/$$part; \
+	done
 
 mlflow: $(STAMP)  ## MLflow's page on this folder's runs, at http://127.0.0.1:5000
 	$(BIN)/mlflow server --backend-store-uri sqlite:///$(CURDIR)/.drillyard/mlflow.db --host 127.0.0.1 --port 5000

@@ -21,7 +21,6 @@ OPSET = 20  # first with antialiased Resize in every shape inference we rely on
 PARITY_SAMPLES = 1024
 PARITY_BATCHES = (1, 2, 7, 64)  # exporters are known to fix the batch size; these sizes would show it
 
-_NUMPY = {"FP32": np.float32, "FP64": np.float64, "UINT8": np.uint8, "INT64": np.int64, "BOOL": np.bool_}
 _TORCH = {"FP32": torch.float32, "FP64": torch.float64, "UINT8": torch.uint8, "INT64": torch.int64, "BOOL": torch.bool}
 
 

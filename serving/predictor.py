@@ -1,6 +1,6 @@
-"""One ONNX session behind four verbs: setup, decode, predict, encode. No Ray in it.
+"""One ONNX session behind the verbs setup (the constructor and `warm_up`) and predict. No Ray in it.
 
-setup is the constructor and `warm_up`; decode and encode are the protocol's, for this model's card.
+The other two verbs of the serving seam, decode and encode, are the protocol's: they need the card, not the session.
 """
 
 import time
@@ -10,7 +10,6 @@ import numpy as np
 from drillyard.core.contract import MODEL_FILE, SAMPLES_FILE
 from serving.artifact import LocalModel
 from serving.graph import check_signature, open_session
-from serving.protocol import v2
 from serving.protocol.errors import RequestError
 from serving.protocol.tensors import Array
 
@@ -18,10 +17,9 @@ from serving.protocol.tensors import Array
 class Predictor:
     """A model version, ready to answer. Safe to call from several threads (onnxruntime sessions are)."""
 
-    def __init__(self, model: LocalModel, *, threads: int, max_rows: int) -> None:
+    def __init__(self, model: LocalModel, *, threads: int) -> None:
         """Raises ArtifactRefused when the graph's inputs and outputs are not the card's."""
         self.card = model.card
-        self.max_rows = max_rows
         self._session = open_session(model.path / MODEL_FILE, threads=threads, ref=model.ref)
         check_signature(self._session, self.card)
         self._all_outputs = tuple(spec.name for spec in self.card.outputs)
@@ -43,10 +41,6 @@ class Predictor:
         """One real inference; raises when the model cannot answer."""
         self.predict({name: rows[:1] for name, rows in self._samples.items()}, self._all_outputs)
 
-    def decode(self, body: bytes) -> v2.InferRequest:
-        """Raises RequestError."""
-        return v2.decode_infer_request(body, self.card, max_rows=self.max_rows)
-
     def predict(self, inputs: dict[str, Array], outputs: tuple[str, ...]) -> dict[str, Array]:
         """The named outputs, in that order, for validated inputs. Raises RequestError (500) when the graph fails."""
         try:
@@ -54,7 +48,3 @@ class Predictor:
         except Exception as error:  # onnxruntime's errors share no base class of their own
             raise RequestError(500, f"model {self.card.name} failed on a valid request: {error}") from error
         return dict(zip(outputs, values, strict=True))
-
-    def encode(self, request: v2.InferRequest, outputs: dict[str, Array]) -> bytes:
-        """Raises RequestError (500) when the model's answer is not finite."""
-        return v2.encode_infer_response(self.card, request.id, outputs)

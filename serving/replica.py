@@ -17,18 +17,20 @@ class ModelReplica:
     def __init__(self, ref: ModelRef, config: ServeConfig, tracking_uri: str, cache: str, metrics_folder: str) -> None:
         # Here, not above: the process that only describes the deployment must not load onnxruntime.
         from serving.artifact import fetch
+        from serving.engine import Engine
         from serving.loopback import bind_replica_to_loopback
         from serving.metrics import ModelMetrics
         from serving.predictor import Predictor
 
         bind_replica_to_loopback()
         model = fetch(ref, tracking_uri=tracking_uri, cache=Path(cache))
-        self._predictor = Predictor(model, threads=config.threads, max_rows=config.max_rows)
+        self._predictor = Predictor(model, threads=config.threads)
         self._predictor.warm_up()
         self._routes = ModelRoutes(
-            self._predictor,
+            Engine(self._predictor),
             ModelMetrics(Path(metrics_folder), model.card.name, model.card.version),
             max_body_bytes=config.max_body_bytes,
+            max_rows=config.max_rows,
             max_pixels=config.max_pixels,
         )
 

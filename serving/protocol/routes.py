@@ -1,8 +1,6 @@
 """One model's routes under `/v2/models/{name}` as a bare ASGI app: the hot path, so no framework stands on it."""
 
-import asyncio
 import logging
-from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 import orjson
@@ -14,21 +12,18 @@ from serving.protocol.errors import RequestError, body_of, method_not_allowed
 from serving.protocol.tensors import Array
 
 log = logging.getLogger("ray.serve")  # what Ray writes to the replica's log file
-OFFLOAD_S = 0.002  # a call expected to take longer leaves the event loop; a shorter one costs less than the hand-over
 CLIENT_CLOSED_REQUEST = 499  # nginx's code for "nobody left to answer"; counted, never sent
 
 Answer = tuple[int, bytes, Headers]
 
 
 class Answering(Protocol):
-    """What the routes need of a predictor."""
+    """What the routes need of an engine."""
 
-    card: ModelCard
-    row_time_s: float
-
-    def decode(self, body: bytes) -> v2.InferRequest: ...
-    def predict(self, inputs: dict[str, Array], outputs: tuple[str, ...]) -> dict[str, Array]: ...
-    def encode(self, request: v2.InferRequest, outputs: dict[str, Array]) -> bytes: ...
+    def card(self, version: str | None = None) -> ModelCard: ...
+    async def infer(
+        self, request: v2.InferRequest, version: str | None = None
+    ) -> tuple[ModelCard, dict[str, Array]]: ...
 
 
 class Counting(Protocol):
@@ -39,23 +34,15 @@ class Counting(Protocol):
 
 
 class ModelRoutes:
-    """ASGI app for one model version. Every answer is JSON, and every request is counted once."""
+    """ASGI app for one model. Every answer is JSON, and every request is counted once."""
 
-    def __init__(self, predictor: Answering, metrics: Counting, *, max_body_bytes: int, max_pixels: int) -> None:
-        self._predictor, self._metrics = predictor, metrics
-        self._max_body_bytes, self._max_pixels = max_body_bytes, max_pixels
-        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="predict")
-        card = predictor.card
-        self._root = f"/v2/models/{card.name}"
-        metadata = orjson.dumps(v2.model_metadata(card))
-        ready = orjson.dumps({"name": card.name, "version": str(card.version), "ready": True})
-        # A replica gets requests only once it is ready, so "ready" needs no computing.
-        self._documents = {
-            f"{self._root}{version}{route}": document
-            for version in ("", f"/versions/{card.version}")
-            for route, document in (("", metadata), ("/ready", ready))
-        }
-        self._infer = frozenset({f"{self._root}/infer", f"{self._root}/versions/{card.version}/infer"})
+    def __init__(
+        self, engine: Answering, metrics: Counting, *, max_body_bytes: int, max_rows: int, max_pixels: int
+    ) -> None:
+        self._engine, self._metrics = engine, metrics
+        self._max_body_bytes, self._max_rows, self._max_pixels = max_body_bytes, max_rows, max_pixels
+        self._root = f"/v2/models/{engine.card().name}"
+        self._infer = f"{self._root}/infer"  # without a version: nearly every request
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -78,9 +65,11 @@ class ModelRoutes:
         began = self._metrics.begin()
         status = 500
         try:
-            inputs = people.decode(self._predictor.card, content_type, body, max_pixels=self._max_pixels)
-            outputs = await self._predict(inputs, tuple(spec.name for spec in self._predictor.card.outputs), 1)
-            status, answer = 200, orjson.dumps(people.encode(self._predictor.card, outputs))
+            card = self._engine.card()
+            inputs = people.decode(card, content_type, body, max_pixels=self._max_pixels)
+            request = v2.InferRequest(id=None, inputs=inputs, outputs=tuple(spec.name for spec in card.outputs))
+            card, outputs = await self._engine.infer(request)
+            status, answer = 200, orjson.dumps(people.encode(card, outputs))
         except RequestError as error:
             status, answer = error.status, body_of(error)
         finally:
@@ -89,16 +78,17 @@ class ModelRoutes:
 
     async def _answer(self, scope: Scope, receive: Receive) -> Answer:
         try:
-            path, method = scope["path"], scope["method"]
-            if path in self._infer:
-                if method != "POST":
-                    raise method_not_allowed(method, path, "POST")
-                return 200, await self._infer_answer(scope, receive), ()
-            if (document := self._documents.get(path)) is not None:
-                if method != "GET":
-                    raise method_not_allowed(method, path, "GET")
-                return 200, document, ()
-            raise self._unknown(path)
+            path = scope["path"]
+            version, route = (None, "/infer") if path == self._infer else self._parsed(path)
+            if route == "/infer":
+                _check_method(scope, "POST")
+                return 200, await self._infer_answer(scope, receive, version), ()
+            _check_method(scope, "GET")
+            card = self._engine.card(version)
+            if route == "/ready":
+                # A replica gets requests only once it is ready, so "ready" needs no computing.
+                return 200, orjson.dumps({"name": card.name, "version": str(card.version), "ready": True}), ()
+            return 200, orjson.dumps(v2.model_metadata(card)), ()
         except RequestError as error:
             if error.status >= 500:
                 log.error("%s", error.message)
@@ -109,25 +99,28 @@ class ModelRoutes:
             log.exception("unexpected failure")
             return 500, body_of(RequestError(500, "the server failed; its log says why")), ()
 
-    async def _infer_answer(self, scope: Scope, receive: Receive) -> bytes:
+    async def _infer_answer(self, scope: Scope, receive: Receive, version: str | None) -> bytes:
+        card = self._engine.card(version)
         body = await read_body(scope, receive, self._max_body_bytes)
         if header(scope, b"inference-header-content-length"):
             raise RequestError(400, "the header Inference-Header-Content-Length is not valid; send the tensors as JSON")
-        request = self._predictor.decode(body)
-        outputs = await self._predict(request.inputs, request.outputs, request.rows)
-        return self._predictor.encode(request, outputs)
+        request = v2.decode_infer_request(body, card, max_rows=self._max_rows)
+        card, outputs = await self._engine.infer(request, version)
+        return v2.encode_infer_response(card, request.id, outputs)
 
-    async def _predict(self, inputs: dict[str, Array], outputs: tuple[str, ...], rows: int) -> dict[str, Array]:
-        if rows * self._predictor.row_time_s > OFFLOAD_S:
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._pool, self._predictor.predict, inputs, outputs)
-        return self._predictor.predict(inputs, outputs)
-
-    def _unknown(self, path: str) -> RequestError:
-        card, below = self._predictor.card, path.removeprefix(self._root)
+    def _parsed(self, path: str) -> tuple[str | None, str]:
+        """The version and the route (empty: metadata) that a path below the model's root names. Raises RequestError."""
+        version = None
+        below = path[len(self._root) :] if path.startswith(self._root) else "elsewhere"
         if below.startswith("/versions/"):
-            version = below.split("/")[2]
-            if version != str(card.version):
-                message = f"model {card.name} has no version {version!r} here; expected {card.version}"
-                return RequestError(404, message)
-        return RequestError(404, f"there is no route {path!r}; see /docs for those that are")
+            version, slash, rest = below.removeprefix("/versions/").partition("/")
+            self._engine.card(version)  # a wrong version is the better message than a wrong route behind it
+            below = slash + rest
+        if below not in ("", "/ready", "/infer"):
+            raise RequestError(404, f"there is no route {path!r}; see /docs for those that are")
+        return version, below
+
+
+def _check_method(scope: Scope, allowed: str) -> None:
+    if scope["method"] != allowed:
+        raise method_not_allowed(scope["method"], scope["path"], allowed)

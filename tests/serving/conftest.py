@@ -33,7 +33,7 @@ def cards(models: dict[str, LocalModel]) -> dict[str, ModelCard]:
 
 @pytest.fixture(scope="session")
 def predictors(models: dict[str, LocalModel]) -> dict[str, Predictor]:
-    found = {name: Predictor(model, threads=1, max_rows=64) for name, model in models.items()}
+    found = {name: Predictor(model, threads=1) for name, model in models.items()}
     for predictor in found.values():
         predictor.warm_up()
     return found

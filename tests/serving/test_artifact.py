@@ -120,7 +120,7 @@ def test_a_folder_that_is_not_its_cards_is_refused(tmp_path: Path, damage: Calla
 def test_a_signature_that_is_not_the_cards_is_refused(tmp_path: Path, inputs: tuple[TensorSpec, ...]) -> None:
     card = tiny_models.write_fraud(tmp_path, inputs=inputs)
     with pytest.raises(ArtifactRefused, match=r"the inputs of model.onnx are"):
-        Predictor(LocalModel(path=tmp_path, card=card), threads=1, max_rows=1)
+        Predictor(LocalModel(path=tmp_path, card=card), threads=1)
 
 
 def test_a_fixed_batch_is_refused(tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_a_fixed_batch_is_refused(tmp_path: Path) -> None:
     card = tiny_models.write_fraud(tmp_path, inputs=specs["x"], outputs=specs["y"])
     (tmp_path / MODEL_FILE).write_bytes(model.SerializeToString())
     with pytest.raises(ArtifactRefused, match="must be the batch, -1"):
-        Predictor(LocalModel(path=tmp_path, card=card), threads=1, max_rows=1)
+        Predictor(LocalModel(path=tmp_path, card=card), threads=1)
 
 
 def test_weights_in_other_files_are_refused(tmp_path: Path) -> None:

@@ -8,8 +8,9 @@ import orjson
 import pytest
 
 from drillyard.core.contract import ModelCard
+from serving.engine import Engine
 from serving.predictor import Predictor
-from serving.protocol import openapi, v2
+from serving.protocol import openapi
 from serving.protocol.errors import RequestError
 from serving.protocol.routes import CLIENT_CLOSED_REQUEST, ModelRoutes
 from tests.serving.conftest import call_app
@@ -37,7 +38,8 @@ class CountingFake:
 
 def routes_of(predictor: Any) -> tuple[ModelRoutes, CountingFake]:
     counting = CountingFake()
-    return ModelRoutes(predictor, counting, max_body_bytes=MAX_BODY, max_pixels=10_000), counting
+    routes = ModelRoutes(Engine(predictor), counting, max_body_bytes=MAX_BODY, max_rows=64, max_pixels=10_000)
+    return routes, counting
 
 
 def fraud_request(rows: int = 1) -> tuple[bytes, Any]:
@@ -126,16 +128,10 @@ class FailingFake:
     def __init__(self, card: ModelCard, error: Exception) -> None:
         self.card, self.error = card, error
 
-    def decode(self, body: bytes) -> v2.InferRequest:
-        return v2.decode_infer_request(body, self.card, max_rows=1)
-
     def predict(self, inputs: dict[str, Any], outputs: tuple[str, ...]) -> dict[str, Any]:
         assert inputs["features"].shape == (1, 29)
         assert outputs == ("score", "is_fraud", "reasons")
         raise self.error
-
-    def encode(self, request: v2.InferRequest, outputs: dict[str, Any]) -> bytes:
-        raise AssertionError(f"nothing was predicted for {request}: {outputs}")
 
 
 @pytest.mark.parametrize("error", [RequestError(500, "the graph failed"), RuntimeError("a bug"), KeyError("x")])

@@ -1,6 +1,7 @@
 """Every metric's name, once, and the handles through which a replica counts. Merging is exposition.py's."""
 
 import time
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Literal
 
@@ -80,6 +81,11 @@ FRONT_REQUESTS = Metric(
 ALL = (REQUESTS, LATENCY, QUEUE_WAIT, INFERENCE, BATCH_ROWS, IN_FLIGHT, SHED, COMPARISONS, FRONT_REQUESTS)
 
 
+# Who answers the request that the present task works on. The engine says so before it runs a version, so that a failure
+# too is counted for the version that failed; routes and gRPC need not know.
+_answering: "ContextVar[VariantMetrics | None]" = ContextVar("answering", default=None)
+
+
 class VariantMetrics:
     """The metrics of one version of a model in one role. Called on the event loop's thread only."""
 
@@ -90,6 +96,10 @@ class VariantMetrics:
             store.buckets(metric, self._labels) for metric in (LATENCY, QUEUE_WAIT, INFERENCE, BATCH_ROWS)
         )
         self._by_code: dict[int, Cell] = {}
+
+    def takes(self) -> None:
+        """This version answers the present task's request, whatever comes of it."""
+        _answering.set(self)
 
     def answered(self, seconds: float, code: int) -> None:
         """A request was answered with this status so long after it arrived."""
@@ -116,7 +126,7 @@ class ModelMetrics:
         self._store, self._model = Store(folder), model
         self._in_flight: Cell = self._store.cell(IN_FLIGHT, {"model": model})
         self._variants: dict[tuple[int, Variant], VariantMetrics] = {}
-        self.champion = self.of(version, "champion")  # whoever a request is counted for that no version was chosen for
+        self.champion = self.of(version, "champion")  # counted with: requests that no version took
 
     def of(self, version: int, variant: Variant) -> VariantMetrics:
         """The metrics of that version in that role."""
@@ -128,12 +138,13 @@ class ModelMetrics:
     def begin(self) -> float:
         """A request arrived; hand the result to `end`."""
         self._in_flight.add()
+        _answering.set(None)  # a task may answer several requests of one connection
         return time.perf_counter()
 
-    def end(self, began: float, code: int, by: VariantMetrics | None = None) -> None:
-        """The request that began then was answered with this status, by this version (default the champion)."""
+    def end(self, began: float, code: int) -> None:
+        """The request that began then was answered with this status, by whichever version took it."""
         self._in_flight.add(-1.0)
-        (by or self.champion).answered(time.perf_counter() - began, code)
+        (_answering.get() or self.champion).answered(time.perf_counter() - began, code)
 
     def shed(self, reason: ShedReason) -> None:
         """A request was given up without an inference."""

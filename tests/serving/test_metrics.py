@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,8 +16,12 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from serving import metrics
 from serving.cells import Metric, Store
+from serving.engine import Engine
 from serving.exposition import exposition, merged
 from serving.metrics import FrontMetrics, ModelMetrics
+from serving.predictor import Predictor
+from serving.protocol.routes import ModelRoutes
+from tests.serving.conftest import call_app
 
 COUNT_SOME = """
 import os, pathlib, sys
@@ -57,12 +62,15 @@ def test_each_role_of_each_version_is_counted_apart(tmp_path: Path) -> None:
     challenger = counting.of(2, "challenger")
     assert counting.of(2, "challenger") is challenger
     counting.end(counting.begin(), 200)
-    counting.end(counting.begin(), 500, challenger)
+    began = counting.begin()
+    challenger.takes()
+    counting.end(began, 500)
+    counting.end(counting.begin(), 200)  # the next request of the same task is not the challenger's
     challenger.inference(0.004, rows=3)
     challenger.queue_wait(0.02)
     began = counting.begin()
     requests = samples(tmp_path, metrics.REQUESTS)
-    assert requests["_total", "fraud", "1", "champion", "200", ""] == 1.0
+    assert requests["_total", "fraud", "1", "champion", "200", ""] == 2.0
     assert requests["_total", "fraud", "2", "challenger", "500", ""] == 1.0
     assert samples(tmp_path, metrics.IN_FLIGHT) == {("", "fraud", ""): 1.0}
     counting.end(began, 200)
@@ -86,6 +94,23 @@ def test_what_never_met_a_model_is_counted(tmp_path: Path) -> None:
     front = FrontMetrics(tmp_path / "front")
     front.answered("none", 404)
     assert samples(tmp_path / "front", metrics.FRONT_REQUESTS) == {("_total", "none", "404", ""): 1.0}
+
+
+def test_a_request_is_counted_for_the_version_that_took_it(tmp_path: Path, predictors: dict[str, Predictor]) -> None:
+    predictor = predictors["fraud"]
+    counting = ModelMetrics(tmp_path, "fraud", 7)  # no version took it: counted for the champion
+    routes = ModelRoutes(Engine(predictor, counting), counting, max_body_bytes=10_000, max_rows=64, max_pixels=10_000)
+    path = "/v2/models/fraud/infer"
+    tensor = {"name": "features", "datatype": "FP32", "shape": [2, 29], "data": [0.0] * 58}
+    assert call_app(routes, "POST", path, orjson.dumps({"inputs": [tensor]})).status == 200
+    assert call_app(routes, "POST", path, b"{}").status == 400
+    requests = samples(tmp_path, metrics.REQUESTS)
+    assert requests == {
+        ("_total", "fraud", "1", "champion", "200", ""): 1.0,
+        ("_total", "fraud", "7", "champion", "400", ""): 1.0,
+    }
+    assert samples(tmp_path, metrics.BATCH_ROWS)["_sum", "fraud", "1", "champion", ""] == 2.0
+    assert samples(tmp_path, metrics.QUEUE_WAIT)["_count", "fraud", "1", "champion", ""] == 1.0
 
 
 @settings(derandomize=True, max_examples=20, deadline=None)

@@ -83,19 +83,15 @@ def recipes() -> str:
 
 
 def metrics() -> str:
-    """Every metric that the server exports."""
+    """Every metric that a server exports."""
     from serving import metrics
 
     rows = [
-        [
-            f"`{metric.exposed_name}`",
-            metric.kind,
-            ", ".join(f"`{label}`" for label in metric.labels),
-            metric.help.rstrip("."),
-        ]
-        for metric in metrics.ALL
+        [f"`{metrics.REQUESTS}_total`", "counter", "`model`, `version`, `code`", "requests answered"],
+        [f"`{metrics.LATENCY}`", "histogram", "`model`, `version`", "seconds from request to answer in the replica"],
+        [f"`{metrics.IN_FLIGHT}`", "gauge", "`model`, `version`", "requests being answered"],
     ]
-    return table(["metric", "type", "labels", "what it says"], rows)
+    return table(["metric", "type", "labels", "what it counts"], rows)
 
 
 def seeds(name: str, metric: str) -> str:

@@ -22,7 +22,7 @@ _BLOCK_BYTES = 16384
 class Client:
     """Requests to one host over as many kept-alive connections as are in use at once; the caller bounds those."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, api_key: str | None = None) -> None:
         """`url`: scheme, host and port, such as http://127.0.0.1:8000. Raises UsageError."""
         parts = urlsplit(url)
         try:
@@ -32,6 +32,7 @@ class Client:
         self._address = (parts.hostname or "", port)
         self._tls = ssl.create_default_context() if parts.scheme == "https" else None
         self._host_header, self._prefix = parts.netloc.rpartition("@")[2], parts.path.rstrip("/")
+        self._key_header = f"Authorization: Bearer {api_key}\r\n" if api_key else ""
         self._peer: tuple[Any, Any] | None = None  # address family and socket address
         self._idle: list[Any] = []  # last in, first out: few connections stay warm, the others may time out
 
@@ -39,7 +40,8 @@ class Client:
         """The whole request as bytes, to be made once and posted often."""
         head = (
             f"POST {self._prefix}{path} HTTP/1.1\r\nHost: {self._host_header}\r\nUser-Agent: drillyard\r\n"
-            f"Accept: application/json\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+            f"Accept: application/json\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+            f"{self._key_header}\r\n"
         )
         return head.encode("ascii") + body
 

@@ -26,6 +26,7 @@ def run_drill(
     url: str,
     samples: Path,
     out: Path,
+    api_key: str | None = None,
     on_progress: Callable[[Progress], None] = lambda _: None,
 ) -> DrillResult:
     """Drill the model at `url` with the requests in the folder `samples`; the result is also written to `out`.
@@ -36,7 +37,7 @@ def run_drill(
     """
     schedule(plan.load)
     Payloads.load(samples)  # fail here, with the right error, rather than in the child
-    probe(url, plan.model)
+    probe(url, plan.model, api_key)
     out.parent.mkdir(parents=True, exist_ok=True)
     out.unlink(missing_ok=True)
     with tempfile.TemporaryDirectory(prefix="drillyard-") as scratch:
@@ -45,7 +46,9 @@ def run_drill(
         command = [sys.executable, "-m", "loadtests.runner", "--plan", str(plan_file), "--url", url]
         command += ["--samples", str(samples.resolve()), "--out", str(out.resolve())]
         with stderr_file.open("wb") as stderr:
-            child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True, env=_environment())
+            child = subprocess.Popen(
+                command, stdout=subprocess.PIPE, stderr=stderr, text=True, env=_environment(api_key)
+            )
         try:
             assert child.stdout is not None
             with child.stdout:
@@ -60,8 +63,11 @@ def run_drill(
     return DrillResult.model_validate_json(out.read_bytes())
 
 
-def probe(url: str, model: str) -> None:
-    """Raises ServiceUnreachable unless the model answers that it is ready, UsageError for a malformed address."""
+def probe(url: str, model: str, api_key: str | None = None) -> None:
+    """Raises ServiceUnreachable unless the model answers that it is ready.
+
+    Raises UsageError for a malformed address, and for a key that the server does not know.
+    """
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.netloc:
         raise UsageError("url", url, "http://HOST:PORT")
@@ -70,12 +76,16 @@ def probe(url: str, model: str) -> None:
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     connection = kind(parts.netloc.rpartition("@")[2], timeout=_PROBE_TIMEOUT_S)
     try:
-        connection.request("GET", parts.path.rstrip("/") + path)
+        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        connection.request("GET", parts.path.rstrip("/") + path, headers=headers)
         status = connection.getresponse().status
     except (OSError, http.client.HTTPException) as exc:
         raise ServiceUnreachable(f"model {model}", url, f"{remedy} ({exc})") from exc
     finally:
         connection.close()
+    if status == http.client.UNAUTHORIZED:
+        given = "a key it does not know" if api_key else "none"
+        raise UsageError("DRILLYARD_API_KEY", given, f"in the environment, an API key of the server at {url}")
     if status != http.client.OK:
         raise ServiceUnreachable(f"model {model}", url + path, f"it is not ready (HTTP {status}); {remedy}")
 
@@ -88,10 +98,14 @@ def _relay(line: str, on_progress: Callable[[Progress], None]) -> None:
     on_progress(progress)
 
 
-def _environment() -> dict[str, str]:
-    """The child must find this very package, also where the folder is not the working one."""
+def _environment(api_key: str | None) -> dict[str, str]:
+    """The child must find this very package, also where the folder is not the working one.
+
+    The key goes this way because everybody on the machine can read a process's arguments.
+    """
     paths = [str(Path(__file__).resolve().parents[1]), os.environ.get("PYTHONPATH", "")]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    key = {"DRILLYARD_API_KEY": api_key} if api_key else {}
+    return {**os.environ, **key, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
 
 def _end(child: subprocess.Popen[str]) -> None:

@@ -40,9 +40,10 @@ class OpenLoop:
         numbers: range,
         recorder: Recorder,
         report: Report | None = None,
+        api_key: str | None = None,
     ) -> None:
         """`times`: this process's intended sends; `numbers`: their places in the whole drill, choosing the samples."""
-        self.client = Client(url)
+        self.client = Client(url, api_key)
         self.recorder = recorder
         self.done = Event()  # set when the last request ended, or the loop was stopped
         self.scheduled = len(times)

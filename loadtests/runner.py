@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from drillyard.core import provenance
 from drillyard.core.errors import DrillyardError, UsageError
+from drillyard.core.settings import Settings
 from drillyard.core.slo import DrillPlan, DrillResult
 from loadtests.arrivals import schedule
 from loadtests.openloop import MAX_IN_FLIGHT, TIMEOUT_S, OpenLoop
@@ -32,7 +33,7 @@ from loadtests.verdict import judge
 WARM_UP_S, WARM_UP_SHARE = 2.0, 0.1
 
 
-def drill(plan: DrillPlan, *, url: str, samples: Path) -> DrillResult:
+def drill(plan: DrillPlan, *, url: str, samples: Path, api_key: str | None) -> DrillResult:
     """Warm up, drill, judge; a progress line a second on standard output. Raises UsageError, ArtifactRefused."""
     real_time = _run_in_real_time()
     payloads = Payloads.load(samples)
@@ -50,6 +51,7 @@ def drill(plan: DrillPlan, *, url: str, samples: Path) -> DrillResult:
             numbers=range(len(times)),
             recorder=recorder,
             report=report,
+            api_key=api_key,
         )
         _run(environment, loop, phase, WARM_UP_S if phase == "warm-up" else plan.load.duration_s)
         return recorder
@@ -161,7 +163,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="where the DrillResult is written as JSON")
     args = parser.parse_args(argv)
     try:
-        result = drill(_read_plan(args.plan), url=args.url, samples=args.samples)
+        api_key = Settings.from_env(os.environ).api_key
+        result = drill(_read_plan(args.plan), url=args.url, samples=args.samples, api_key=api_key)
     except DrillyardError as exc:
         sys.stderr.write(f"{exc}\n")
         return exc.exit_code

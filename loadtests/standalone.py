@@ -2,6 +2,7 @@
 
 import logging
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from locust import LoadTestShape
 from locust.runners import MasterRunner, WorkerRunner
 
 from drillyard.core.errors import DrillyardError, ExitCode
+from drillyard.core.settings import Settings
 from drillyard.core.slo import Load
 from loadtests.arrivals import schedule
 from loadtests.openloop import OpenLoop
@@ -88,6 +90,7 @@ class StandaloneDrill:
             numbers=range(index, len(times), processes),
             recorder=self._recorder,
             report=reporter(self.environment),
+            api_key=Settings.from_env(os.environ).api_key,
         )
 
     def _fail(self, message: str, exit_code: int) -> None:

@@ -6,22 +6,29 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from drillyard.core.settings import NO_TELEMETRY
-from serving.haproxy import install
+from serving import tls
+from serving.haproxy import Listener, install
 from serving.processes import MARK
+from serving.recipes import ServeConfig
 
 _PROJECT = Path(__file__).parents[1]
 
 
-def server_environment(run_dir: Path, present: Mapping[str, str], haproxy_binary: str) -> dict[str, str]:
+def server_environment(
+    config: ServeConfig, run_dir: Path, present: Mapping[str, str], haproxy_binary: str
+) -> dict[str, str]:
     """What to add to `present`; a variable that the user has set keeps its value where that is harmless.
 
-    Writes HAProxy's wrapper and Ray's token into `run_dir`, which must be private (mode 0700).
+    Writes HAProxy's wrapper, its certificate with the private key, and Ray's token into `run_dir`, which must be
+    private (mode 0700).
     """
     token = run_dir / "token"
     token.write_text(secrets.token_hex(32))
     token.chmod(0o600)
     haproxy = run_dir / "ha"
     haproxy.mkdir()
+    pem = tls.install(haproxy, config.tls_cert, config.tls_key) if config.tls_cert and config.tls_key else None
+    listener = Listener(host=config.host, port=config.port, pem=pem)
     tunable = {
         **NO_TELEMETRY,
         "RAY_SERVE_HAPROXY_NBTHREAD": "1",  # more threads than it needs take the replicas' cores
@@ -43,7 +50,7 @@ def server_environment(run_dir: Path, present: Mapping[str, str], haproxy_binary
         "PYTHONPATH": ":".join(filter(None, (str(_PROJECT), present.get("PYTHONPATH")))),
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
-        "RAY_SERVE_HAPROXY_BINARY_PATH": str(install(haproxy, haproxy_binary)),
+        "RAY_SERVE_HAPROXY_BINARY_PATH": str(install(haproxy, haproxy_binary, listener)),
         "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(haproxy / "haproxy.cfg"),
         "RAY_SERVE_HAPROXY_SOCKET_PATH": str(haproxy / "admin.sock"),
         "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(haproxy / "metrics.sock"),

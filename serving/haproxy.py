@@ -7,13 +7,19 @@ and then becomes HAProxy (`exec`: the process id stays the one Serve waits for):
 - nothing is sent to syslog (the template logs every request to UDP port 514);
 - a request's headers must arrive within 10 s, so that slow clients cannot hold connections for ever;
 - errors that HAProxy itself answers are JSON, with the true status (503: no replica), not a plain 500;
+- it listens where the configuration says, in TLS when it says so; Serve itself, and with it each replica's own port, is
+  told to stay on loopback;
+- Serve's own routes below `/-/` are not for clients: they would answer without asking for an API key;
 - replicas read bodies as they come rather than watch for disconnects: two tasks less for each request;
 - HAProxy ends with the Serve process that started it (it would outlive a killed Ray, and keep the port).
 """
 
 import shlex
+from dataclasses import dataclass
 from pathlib import Path
 
+SERVE_HOST = "127.0.0.1"  # where Serve is told to listen
+_NO_ROUTE = '{"error":"there is no such route; see /docs for those that are"}'
 _UNAVAILABLE = '{"error":"no replica can answer now; try again"}'
 
 # `sed` on the rendered template of Ray 2.60; `tests/serving/test_lifecycle.py` holds it against the installed one.
@@ -21,18 +27,29 @@ _EDITS = (
     r"s|^\( *bind \)\*\?:\([0-9]\+\)$|\1127.0.0.1:\2|",  # only the statistics and metrics listeners have this form
     r"s|^ *log .* local0 info$||",
     r"s|^defaults$|defaults\n    timeout http-request 10s|",
-    r"s|^frontend http_frontend$|frontend http_frontend\n    http-request set-header x-request-disconnect-disabled ?1|",
+    r"s|^frontend http_frontend$|frontend http_frontend\n    http-request set-header x-request-disconnect-disabled ?1\n"
+    r"    http-request return status 404 content-type application/json"
+    rf" string '{_NO_ROUTE}' if {{ path,url_dec -m beg -i /-/ }}|",
 )
 
 
-def install(folder: Path, binary: str) -> Path:
+@dataclass(frozen=True, kw_only=True)
+class Listener:
+    """Where clients reach HAProxy."""
+
+    host: str
+    port: int
+    pem: Path | None = None  # certificate chain and private key; with them TLS 1.2 or newer, and nothing else
+
+
+def install(folder: Path, binary: str, listener: Listener) -> Path:
     """Write the wrapper and its error page; the result is for RAY_SERVE_HAPROXY_BINARY_PATH."""
     page = folder / "503.http"
     page.write_text(
         "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\n"
         f"content-length: {len(_UNAVAILABLE)}\r\n\r\n{_UNAVAILABLE}"
     )
-    edits = [*_EDITS, rf"s|^\( *errorfile 50[234] \).*|\1{page}|"]
+    edits = [*_EDITS, _listen(listener), rf"s|^\( *errorfile 50[234] \).*|\1{page}|"]
     script = "\n".join(
         (
             "#!/bin/sh",
@@ -50,3 +67,10 @@ def install(folder: Path, binary: str) -> Path:
     wrapper.write_text(script + "\n")
     wrapper.chmod(0o700)
     return wrapper
+
+
+def _listen(listener: Listener) -> str:
+    """By its port, so that it can never mean the statistics' line, however often it is applied."""
+    host = f"[{listener.host}]" if ":" in listener.host else listener.host
+    tls = "" if listener.pem is None else f" ssl crt {listener.pem} ssl-min-ver TLSv1.2 alpn http/1.1"
+    return rf"s|^\( *bind \){SERVE_HOST}:{listener.port}$|\1{host}:{listener.port}{tls}|"

@@ -7,7 +7,6 @@ id: by the supervisor when it ends, or by the next command after it was killed.
 `python -m serving.lifecycle` is the supervisor of a detached server; it reads its call as JSON from standard input.
 """
 
-import json
 import os
 import signal
 import socket
@@ -16,18 +15,25 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
 
-from drillyard.core.contract import ModelRef
+from drillyard.core.contract import Frozen
 from drillyard.core.errors import DrillyardError, ExitCode, UsageError
 from drillyard.core.settings import Settings
-from serving import state
+from serving import keys, state, tls
 from serving.recipes import ServeConfig
 from serving.state import ServerState
 
 LOG_TAIL_LINES = 20
 Progress = Callable[[str], None]
+
+
+class _Call(Frozen):
+    """What a detached server's supervisor is started with."""
+
+    config: ServeConfig
+    settings: Settings
+    log: Path
 
 
 class ServerFailedError(DrillyardError):
@@ -60,7 +66,7 @@ def start_detached(config: ServeConfig, settings: Settings, *, on_progress: Prog
     check_can_start(config, settings)
     log = settings.home / "logs" / "server.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    call = {"config": asdict(config) | {"models": [str(ref) for ref in config.models]}, "log": str(log)}
+    call = _Call(config=config, settings=settings, log=log)
     environment = {**os.environ, "PYTHONPATH": _python_path()}
     with log.open("wb") as output:
         child = subprocess.Popen(
@@ -72,7 +78,7 @@ def start_detached(config: ServeConfig, settings: Settings, *, on_progress: Prog
             env=environment,
         )
     assert child.stdin is not None
-    child.stdin.write(json.dumps(call | {"settings": json.loads(settings.model_dump_json())}).encode())
+    child.stdin.write(call.model_dump_json().encode())
     child.stdin.close()
     try:
         return _wait_until_ready(child, config, settings, log, on_progress)
@@ -111,7 +117,15 @@ def stop(settings: Settings, *, timeout_s: float = 30.0) -> ServerState | None:
 
 
 def check_can_start(config: ServeConfig, settings: Settings) -> None:
-    """End a killed server's leavings; raises UsageError when a server of this home runs or the port is taken."""
+    """End a killed server's leavings.
+
+    Raises UsageError: a server of this home runs, the port is taken, an API key is missing, the certificate is no good.
+    """
+    keys.check(config)
+    if config.tls_cert is not None and config.tls_key is not None:
+        if settings.ray_address is not None:
+            raise UsageError("--tls-cert", str(config.tls_cert), "none on a Ray cluster, whose HAProxy is not ours")
+        tls.check(config.tls_cert, config.tls_key)
     recorded = state.read(settings)
     if recorded is not None:
         if recorded.supervisor_runs:
@@ -163,13 +177,10 @@ def _python_path() -> str:
 def _main() -> int:
     from serving.supervisor import supervise
 
-    call = json.load(sys.stdin)
-    models = tuple(ModelRef.parse(text) for text in call["config"].pop("models"))
-    config = ServeConfig(models=models, **call["config"])
-    settings = Settings.model_validate(call["settings"])
+    call = _Call.model_validate_json(sys.stdin.read())
     say: Progress = lambda text: print(text, flush=True)  # noqa: E731, T201 (the log file is its standard output)
     try:
-        supervise(config, settings, on_progress=say, on_ready=lambda _: say("ready"), log=Path(call["log"]))
+        supervise(call.config, call.settings, on_progress=say, on_ready=lambda _: say("ready"), log=call.log)
     except DrillyardError as error:
         say(str(error))
         return int(error.exit_code)

@@ -1,6 +1,8 @@
 """Whole serving configurations; a variant is a function that returns one."""
 
 from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
 
 from drillyard.core.contract import ModelRef
 from drillyard.core.errors import UsageError
@@ -11,8 +13,12 @@ class ServeConfig:
     """How a server runs. Every limit guards against a kind of request named in the tests of bad input."""
 
     models: tuple[ModelRef, ...]  # one Ray Serve application each
-    host: str = "127.0.0.1"  # where HAProxy listens; loopback unless asked otherwise
+    host: str = "127.0.0.1"  # where HAProxy listens; beyond loopback only with API keys
     port: int = 8000  # of every HTTP route
+    keys_file: Path | None = None  # of the API keys that every route but live and ready then asks for
+    keys: tuple[str, ...] = ()  # further API keys, as NAME:SHA256
+    tls_cert: Path | None = None  # certificate chain in PEM form; HAProxy then speaks TLS only
+    tls_key: Path | None = None  # its private key, in PEM form and not encrypted
     replicas: int = 1  # processes for each model
     cpus_per_replica: float = 1.0  # reserved in Ray; its whole part is the number of onnxruntime threads
     max_ongoing_requests: int = 256  # a replica works on at most so many at once, the rest wait
@@ -33,6 +39,11 @@ class ServeConfig:
             raise UsageError("models", ", ".join(names), "each name once")
         if not 1 <= self.port <= 65535:
             raise UsageError("port", self.port, "a port number from 1 to 65535")
+        if not is_loopback(self.host) and not self.asks_for_keys:
+            remedy = "a loopback address, or API keys beside it: make one with `drillyard serve key add NAME`"
+            raise UsageError("host", self.host, remedy)
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise UsageError("tls", str(self.tls_cert or self.tls_key), "a certificate and its private key, or neither")
 
     @property
     def threads(self) -> int:
@@ -40,10 +51,24 @@ class ServeConfig:
         return max(1, int(self.cpus_per_replica))
 
     @property
+    def asks_for_keys(self) -> bool:
+        """Whether every route but live and ready asks for an API key."""
+        return self.keys_file is not None or bool(self.keys)
+
+    @property
     def url(self) -> str:
         """Where this machine reaches the server."""
         host = "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host
-        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+        scheme = "http" if self.tls_cert is None else "https"
+        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches that address; of names, only localhost is known to be one."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def laptop(*models: str, host: str = "127.0.0.1", port: int = 8000) -> ServeConfig:

@@ -3,6 +3,8 @@
 from pathlib import Path
 
 from drillyard.core.contract import ModelRef
+from serving.keys import guarded, ring_of
+from serving.protocol.guard import App
 from serving.protocol.routes import ModelRoutes
 from serving.recipes import ServeConfig
 
@@ -23,20 +25,20 @@ class ModelReplica:
         from serving.predictor import Predictor
 
         bind_replica_to_loopback()
+        self._keys = ring_of(config)
         model = fetch(ref, tracking_uri=tracking_uri, cache=Path(cache))
         self._predictor = Predictor(model, threads=config.threads)
         self._predictor.warm_up()
-        metrics = ModelMetrics(Path(metrics_folder), model.card.name, model.card.version)
         self._routes = ModelRoutes(
-            Engine(self._predictor, metrics),
-            metrics,
+            Engine(self._predictor),
+            ModelMetrics(Path(metrics_folder), model.card.name, model.card.version),
             max_body_bytes=config.max_body_bytes,
             max_rows=config.max_rows,
             max_pixels=config.max_pixels,
         )
 
-    def __serve_build_asgi_app__(self) -> ModelRoutes:  # Ray's name: `serve.ingress()` calls it
-        return self._routes
+    def __serve_build_asgi_app__(self) -> App:  # Ray's name: `serve.ingress()` calls it
+        return guarded(self._routes, self._keys)
 
     def check_health(self) -> None:
         """Ray replaces the replica when this raises: a real inference, not merely a living process."""

@@ -10,14 +10,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from urllib.error import URLError
-from urllib.request import urlopen
 
 from drillyard.core.errors import DrillyardError, ServiceUnreachable
 from drillyard.core.settings import Settings
 from serving import processes, state
 from serving.artifact import LocalModel, fetch
 from serving.environment import cluster_environment, haproxy_binary, server_environment
+from serving.haproxy import SERVE_HOST
+from serving.probe import Probe, with_probe
 from serving.recipes import ServeConfig
 from serving.state import ServerState
 
@@ -62,8 +62,9 @@ def supervise(
     try:
         with _until_signalled() as rearm:
             progress("starting Ray and fetching the models")
+            config, probe = with_probe(config)
             if local:
-                os.environ.update(server_environment(run_dir, os.environ, haproxy_binary()))
+                os.environ.update(server_environment(config, run_dir, os.environ, haproxy_binary()))
             else:
                 os.environ.update(cluster_environment(os.environ))
             with ThreadPoolExecutor(max_workers=1) as pool:
@@ -71,14 +72,14 @@ def supervise(
                 _start_ray(config, settings, run_dir)
                 if models_come.done():
                     models_come.result()  # a model that cannot be had ends the start here, not after Serve's
-                _start_serve(config)
+                _start_serve(SERVE_HOST if local else config.host, config.port)
                 rearm()
                 models = models_come.result()
             progress("starting the replicas")
             _deploy(models, config, settings, run_dir)
             rearm()
             progress("waiting for every model to answer")
-            _wait_until_answering(models, config)
+            _wait_until_answering(models, config, probe)
             versions = {model.card.name: model.card.version for model in models}
             server = server.model_copy(update={"stage": "ready", "progress": "ready", "models": versions})
             state.write(settings, server)
@@ -118,11 +119,11 @@ def _start_ray(config: ServeConfig, settings: Settings, run_dir: Path) -> None:
         )
 
 
-def _start_serve(config: ServeConfig) -> None:
+def _start_serve(host: str, port: int) -> None:
     from ray import serve
 
     serve.start(
-        http_options={"host": config.host, "port": config.port},
+        http_options={"host": host, "port": port},
         logging_config={"log_level": "WARNING", "enable_access_log": False},
     )
 
@@ -139,23 +140,15 @@ def _deploy(models: tuple[LocalModel, ...], config: ServeConfig, settings: Setti
         raise DrillyardError(f"the models could not be deployed: {error}") from None
 
 
-def _wait_until_answering(models: tuple[LocalModel, ...], config: ServeConfig) -> None:
+def _wait_until_answering(models: tuple[LocalModel, ...], config: ServeConfig, probe: Probe) -> None:
     """Through HAProxy, as a client asks: Serve calls an application running before HAProxy knows of it."""
     paths = ["/v2/health/ready", *(f"/v2/models/{model.card.name}/ready" for model in models)]
     deadline = time.monotonic() + config.start_timeout_s
     for path in paths:
-        while not _answers(config.url + path):
+        while not probe.answers(config.url + path):
             if time.monotonic() > deadline:
                 raise DrillyardError(f"{config.url}{path} did not answer within {config.start_timeout_s:.0f} s")
             time.sleep(0.05)
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urlopen(url, timeout=5) as response:
-            return bool(response.status == 200)
-    except (URLError, OSError):
-        return False
 
 
 def _take_down(config: ServeConfig, run_dir: Path, *, local: bool) -> None:

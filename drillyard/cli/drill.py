@@ -22,6 +22,9 @@ def run(
 ) -> None:
     """Send Poisson arrivals (open loop), and judge the latencies from the intended send times.
 
+    DRILLYARD_API_KEY in the environment is shown to a server that asks for API keys, and SSL_CERT_FILE names the
+    certificate to trust for https.
+
     Exit code 0 PASS, 1 FAIL, 3 INVALID. Example: drillyard drill run fraud --rate 300 --duration 30
     """
     import designs
@@ -62,6 +65,7 @@ def drill(plan: Any, ref: Any, url: str, where: Any, console: Console) -> Any:
             url=url,
             samples=local.path,
             out=where.reports / f"drill-{ref.name}.json",
+            api_key=where.api_key,
             on_progress=on_progress,
         )
 

@@ -1,12 +1,15 @@
 """`drillyard serve`: start, look at and end the server."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from drillyard.cli import keys
 from drillyard.cli.console import Console, JsonOption, QuietOption, settings, write_json
 
 app = typer.Typer(help="Serve champions on Ray Serve.", no_args_is_help=True)
+app.add_typer(keys.app, name="key")
 
 
 @app.command()
@@ -14,11 +17,17 @@ def up(
     models: Annotated[list[str] | None, typer.Argument(help="Models to serve; default every champion.")] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port of every route.", min=1, max=65535)] = 8000,
+    keys_file: keys.FileOption = None,
+    tls_cert: Annotated[Path | None, typer.Option(help="Certificate chain (PEM): speak TLS only.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="The certificate's private key (PEM).")] = None,
     detach: Annotated[bool, typer.Option("--detach", help="Return when ready; the server goes on.")] = False,
     quiet: QuietOption = False,
     json_path: JsonOption = None,
 ) -> None:
     """Serve models; ready only when every one of them answers. Ctrl-C (or `serve down`) ends it.
+
+    Beyond loopback every route but live and ready asks for an API key; on loopback it does when --keys-file or
+    DRILLYARD_SERVER_KEYS gives some.
 
     Example: drillyard serve up fraud vision --port 8000 --detach
     """
@@ -26,12 +35,22 @@ def up(
 
     from drillyard.core.contract import ModelRef
     from serving import lifecycle
-    from serving.recipes import laptop
+    from serving.recipes import is_loopback, laptop
     from serving.state import ServerState
 
     console, where = Console(quiet), settings()
     refs = tuple(ModelRef.parse(model) for model in models or champions())
-    config = replace(laptop(*(ref.name for ref in refs), host=host, port=port), models=refs)
+    if keys_file is None and not is_loopback(host) and not where.server_keys:
+        keys_file = where.keys_file
+    config = replace(
+        laptop(*(ref.name for ref in refs), port=port),
+        models=refs,
+        host=host,
+        keys_file=keys_file and keys_file.resolve(),
+        keys=where.server_keys,
+        tls_cert=tls_cert and tls_cert.resolve(),
+        tls_key=tls_key and tls_key.resolve(),
+    )
 
     def ready(state: ServerState) -> None:
         console.result(_describe(state))

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
+from pydantic import Field
+
 from drillyard.core.contract import Frozen
 
 # What the libraries we stand on say to a user of ours: warnings only.
@@ -29,6 +31,8 @@ class Settings(Frozen):
     data_dir: Path | None  # DRILLYARD_DATA_DIR: files supplied by hand, looked at before any download
     tracking_uri: str  # MLFLOW_TRACKING_URI: default SQLite under home
     ray_address: str | None  # RAY_ADDRESS: an existing cluster; default a local one for each command
+    api_key: str | None = Field(default=None, exclude=True, repr=False)  # DRILLYARD_API_KEY: what drills show a server
+    server_keys: tuple[str, ...] = ()  # DRILLYARD_SERVER_KEYS: API keys of a server as NAME:SHA256, white space between
 
     @classmethod
     def from_env(cls, env: Mapping[str, str], cwd: Path | None = None) -> Self:
@@ -41,6 +45,8 @@ class Settings(Frozen):
             data_dir=Path(data_dir).resolve() if data_dir else None,
             tracking_uri=env.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home / 'mlflow.db'}",
             ray_address=env.get("RAY_ADDRESS") or None,
+            api_key=env.get("DRILLYARD_API_KEY") or None,
+            server_keys=tuple(env.get("DRILLYARD_SERVER_KEYS", "").split()),
         )
 
     @property
@@ -61,6 +67,11 @@ class Settings(Frozen):
     @property
     def reports(self) -> Path:
         return self.home / "reports"
+
+    @property
+    def keys_file(self) -> Path:
+        """Names and hashes of the API keys made by `drillyard serve key add`."""
+        return self.home / "api-keys"
 
     @property
     def server_state(self) -> Path:

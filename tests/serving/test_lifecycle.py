@@ -1,4 +1,4 @@
-"""What surrounds a server, without starting one: configuration, HAProxy's wrapper, process marks, state."""
+"""What surrounds a server, without starting one: configuration, HAProxy's wrapper, process marks, state, metrics."""
 
 import os
 import re
@@ -15,6 +15,7 @@ from drillyard.core.errors import UsageError
 from drillyard.core.settings import Settings
 from serving import lifecycle, processes, state
 from serving.environment import server_environment
+from serving.metrics import LATENCY, REQUESTS, exposition
 from serving.recipes import ServeConfig, laptop
 from serving.state import ServerState
 
@@ -72,7 +73,7 @@ def test_the_wrapper_corrects_what_the_installed_ray_writes(tmp_path: Path) -> N
         config=config, backends=[], backends_with_health_config=[], healthz_rules="", route_info={"status": 200}
     )
     config_file.write_text(rendered)
-    environment = server_environment(tmp_path, {}, "/bin/true")
+    environment = server_environment(laptop("fraud"), tmp_path, {}, "/bin/true")
     subprocess.run([environment["RAY_SERVE_HAPROXY_BINARY_PATH"], "-db", "-f", str(config_file)], check=True)
     corrected = config_file.read_text()
     binds = re.findall(r"^\s*bind (\S+)", corrected, re.MULTILINE)
@@ -88,7 +89,9 @@ def test_the_wrapper_corrects_what_the_installed_ray_writes(tmp_path: Path) -> N
 
 
 def test_the_environment_keeps_what_the_user_set_and_hides_the_token(tmp_path: Path) -> None:
-    environment = server_environment(tmp_path, {"RAY_SERVE_HAPROXY_NBTHREAD": "2", "PYTHONPATH": "/mine"}, "/bin/true")
+    environment = server_environment(
+        laptop("fraud"), tmp_path, {"RAY_SERVE_HAPROXY_NBTHREAD": "2", "PYTHONPATH": "/mine"}, "/bin/true"
+    )
     assert "RAY_SERVE_HAPROXY_NBTHREAD" not in environment
     assert environment["PYTHONPATH"].endswith(":/mine")
     assert environment["RAY_USAGE_STATS_ENABLED"] == "0"
@@ -156,3 +159,17 @@ def test_a_record_that_is_not_one_counts_as_none(settings: Settings) -> None:
     settings.home.mkdir()
     settings.server_state.write_text("{}")
     assert lifecycle.status(settings) is None
+
+
+def test_metrics_of_several_processes_are_merged(tmp_path: Path) -> None:
+    code = (
+        "import sys, pathlib; from serving.metrics import ModelMetrics;"
+        "m = ModelMetrics(pathlib.Path(sys.argv[1]), 'fraud', 2);"
+        "[m.end(m.begin(), code) for code in (200, 200, 400)]; m.begin()"
+    )
+    for _ in range(2):
+        subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, timeout=30)
+    text = exposition(tmp_path).decode()
+    assert f'{REQUESTS}_total{{code="200",model="fraud",version="2"}} 4.0' in text
+    assert f'{LATENCY}_count{{model="fraud",version="2"}} 6.0' in text
+    assert "in_flight{" not in text, "a process that ended has nothing in flight"

@@ -23,7 +23,7 @@ from serving.lifecycle import ServerFailedError
 from serving.recipes import laptop
 from serving.state import ServerState
 from tests.serving.test_people import png_that_claims
-from tests.support import tiny_models
+from tests.support import sockets, tiny_models
 
 pytestmark = pytest.mark.integration
 QUICK_S = 2.0  # "quickly", on two cores that other tests may share
@@ -203,25 +203,9 @@ def test_metrics_count_every_request_by_code(server: ServerState) -> None:
 
 
 def test_nothing_listens_beyond_loopback(server: ServerState) -> None:
-    """Every listening socket of every process of the server, by inode, as the kernel tells it."""
-    inodes = set()
-    for pid in [server.pid, *processes.belonging_to(server.run_dir)]:
-        for descriptor in Path(f"/proc/{pid}/fd").iterdir():
-            try:
-                target = str(descriptor.readlink())
-            except OSError:
-                continue
-            if target.startswith("socket:["):
-                inodes.add(target[8:-1])
-    loopback = {"0100007F", "00000000000000000000000001000000", "0000000000000000FFFF00000100007F"}
-    listening = 0
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        for line in Path(table).read_text().splitlines()[1:]:
-            fields = line.split()
-            if fields[3] == "0A" and fields[9] in inodes:
-                listening += 1
-                assert fields[1].split(":")[0] in loopback, fields[1]
-    assert listening > 5
+    found = sockets.listening([server.pid, *processes.belonging_to(server.run_dir)])
+    assert [each for each in found if not each.loopback] == []
+    assert len(found) > 5
 
 
 def test_a_second_server_of_the_same_home_is_refused(server: ServerState, settings: Settings) -> None:

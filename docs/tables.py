@@ -83,15 +83,19 @@ def recipes() -> str:
 
 
 def metrics() -> str:
-    """Every metric that a server exports."""
+    """Every metric that the server exports."""
     from serving import metrics
 
     rows = [
-        [f"`{metrics.REQUESTS}_total`", "counter", "`model`, `version`, `code`", "requests answered"],
-        [f"`{metrics.LATENCY}`", "histogram", "`model`, `version`", "seconds from request to answer in the replica"],
-        [f"`{metrics.IN_FLIGHT}`", "gauge", "`model`, `version`", "requests being answered"],
+        [
+            f"`{metric.exposed_name}`",
+            metric.kind,
+            ", ".join(f"`{label}`" for label in metric.labels),
+            metric.help.rstrip("."),
+        ]
+        for metric in metrics.ALL
     ]
-    return table(["metric", "type", "labels", "what it counts"], rows)
+    return table(["metric", "type", "labels", "what it says"], rows)
 
 
 def seeds(name: str, metric: str) -> str:

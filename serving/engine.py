@@ -5,10 +5,12 @@ sessions, threads or versions beside each other.
 """
 
 import asyncio
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 from drillyard.core.contract import ModelCard
+from serving.metrics import Variant
 from serving.protocol.errors import RequestError
 from serving.protocol.tensors import Array
 from serving.protocol.v2 import InferRequest
@@ -25,11 +27,26 @@ class Predicting(Protocol):
     def predict(self, inputs: dict[str, Array], outputs: tuple[str, ...]) -> dict[str, Array]: ...
 
 
+class Measures(Protocol):
+    """What is counted of one version in one role."""
+
+    def takes(self) -> None: ...
+    def queue_wait(self, seconds: float) -> None: ...
+    def inference(self, seconds: float, rows: int) -> None: ...
+
+
+class Measuring(Protocol):
+    """What the engine needs of the metrics."""
+
+    def of(self, version: int, variant: Variant) -> Measures: ...
+
+
 class Engine:
     """Answers decoded requests for one model."""
 
-    def __init__(self, predictor: Predicting) -> None:
+    def __init__(self, predictor: Predicting, metrics: Measuring) -> None:
         self._predictor = predictor
+        self._measures = metrics.of(predictor.card.version, "champion")
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="predict")
 
     def card(self, version: str | None = None) -> ModelCard:
@@ -48,7 +65,20 @@ class Engine:
         return self._predictor.card, await self._run(self._predictor, request)
 
     async def _run(self, predictor: Predicting, request: InferRequest) -> dict[str, Array]:
+        self._measures.takes()
+        asked = time.perf_counter()
         if request.rows * predictor.row_time_s > OFFLOAD_S:
             loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._pool, predictor.predict, request.inputs, request.outputs)
-        return predictor.predict(request.inputs, request.outputs)
+            began, ended, outputs = await loop.run_in_executor(self._pool, _timed, predictor, request)
+        else:
+            began, ended, outputs = _timed(predictor, request)
+        self._measures.queue_wait(began - asked)
+        self._measures.inference(ended - began, request.rows)
+        return outputs
+
+
+def _timed(predictor: Predicting, request: InferRequest) -> tuple[float, float, dict[str, Array]]:
+    """When the call began and ended, and the outputs. Raises RequestError."""
+    began = time.perf_counter()
+    outputs = predictor.predict(request.inputs, request.outputs)
+    return began, time.perf_counter(), outputs

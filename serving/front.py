@@ -17,9 +17,11 @@ from ray.serve.exceptions import RayServeException
 from starlette.exceptions import HTTPException
 
 from drillyard.core.contract import ModelCard
+from serving.exposition import exposition
 from serving.keys import guarded, ring_of
+from serving.metrics import FrontMetrics
 from serving.protocol import openapi, v2
-from serving.protocol.asgi import ClientGoneError, read_body
+from serving.protocol.asgi import ClientGoneError, Receive, Scope, Send, read_body
 from serving.protocol.errors import RequestError, body_of
 from serving.protocol.guard import App
 from serving.recipes import ServeConfig
@@ -49,10 +51,12 @@ class Front:
         self._keys = ring_of(config)
         self._cards = {card.name: card for card in cards}
         self._config, self._metrics_folder = config, Path(metrics_folder)
+        self._metrics = FrontMetrics(self._metrics_folder)
         self._handles = {name: serve.get_deployment_handle("model", app_name=name) for name in self._cards}
 
     def __serve_build_asgi_app__(self) -> App:  # Ray's name: `serve.ingress()` calls it
         app = FastAPI(title="drillyard", version=server_version(), docs_url=None, redoc_url=None, openapi_url=None)
+        app.add_middleware(_Counted, metrics=self._metrics)
         app.add_exception_handler(HTTPException, _http_error)
         app.add_exception_handler(RequestError, _request_error)
         app.add_exception_handler(ClientGoneError, _client_gone)
@@ -69,7 +73,7 @@ class Front:
             ("/", lambda: RedirectResponse("/docs")),
             ("/docs", docs),
             ("/openapi.json", openapi_json),
-            ("/metrics", self._metrics),
+            ("/metrics", self._exposition),
             ("/v2", lambda: v2.server_metadata(server_version())),
             ("/v2/health/live", lambda: {"live": True}),
             ("/v2/health/ready", self._ready),
@@ -115,13 +119,36 @@ class Front:
     async def _unknown_model(self, name: str) -> Response:
         raise self._no_such_model(name)
 
-    async def _metrics(self) -> Response:
-        from serving.metrics import exposition
-
-        return Response(exposition(self._metrics_folder), media_type="text/plain; version=0.0.4; charset=utf-8")
+    async def _exposition(self) -> Response:
+        text = await asyncio.to_thread(exposition, self._metrics_folder)
+        return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
     def _no_such_model(self, name: str) -> RequestError:
         return RequestError(404, f"there is no model {name!r} here; expected one of {', '.join(self._cards)}")
+
+
+class _Counted:
+    """Counts each answer by the route's template, so that unknown paths cannot make labels without end."""
+
+    def __init__(self, app: Any, metrics: FrontMetrics) -> None:
+        self._app, self._metrics = app, metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        code = 500  # what the outermost handler answers when an exception passes here
+
+        async def watch(message: dict[str, Any]) -> None:
+            nonlocal code
+            code = message.get("status", code)
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watch)
+        finally:
+            route = scope.get("route")  # FastAPI's, once a template matched
+            self._metrics.answered(route.path if route is not None else "none", code)
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

@@ -29,9 +29,10 @@ class ModelReplica:
         model = fetch(ref, tracking_uri=tracking_uri, cache=Path(cache))
         self._predictor = Predictor(model, threads=config.threads)
         self._predictor.warm_up()
+        metrics = ModelMetrics(Path(metrics_folder), model.card.name, model.card.version)
         self._routes = ModelRoutes(
-            Engine(self._predictor),
-            ModelMetrics(Path(metrics_folder), model.card.name, model.card.version),
+            Engine(self._predictor, metrics),
+            metrics,
             max_body_bytes=config.max_body_bytes,
             max_rows=config.max_rows,
             max_pixels=config.max_pixels,

@@ -1,4 +1,4 @@
-"""JSON lists to validated arrays: shape, element count, element type, range, finiteness.
+"""JSON lists and raw bytes to validated arrays: shape, element count, element type, range, finiteness.
 
 Works at C speed on good data (`set(map(type, ...))`, `chain`), and looks for the culprit only once something is wrong.
 """
@@ -23,6 +23,8 @@ NUMPY: dict[Dtype, type[Any]] = {
     "INT64": np.int64,
     "BOOL": np.bool_,
 }
+_FLOATS = ("FP32", "FP64")
+_ITEM_BYTES: dict[Dtype, int] = {dtype: np.dtype(kind).itemsize for dtype, kind in NUMPY.items()}
 _PYTHON: dict[Dtype, frozenset[type]] = {
     "FP32": frozenset({int, float}),
     "FP64": frozenset({int, float}),
@@ -83,8 +85,30 @@ def to_array(spec: TensorSpec, data: Any, shape: tuple[int, ...]) -> Array:
         array = _convert(spec.dtype, flat)
     except (ValueError, OverflowError):  # a whole number outside the type's range
         raise _culprit(field, spec.dtype, flat) from None
-    if spec.dtype in ("FP32", "FP64") and not np.isfinite(array).all():
+    if spec.dtype in _FLOATS and not np.isfinite(array).all():
         raise _culprit(field, spec.dtype, flat)
+    return array.reshape(shape)
+
+
+def raw_to_array(spec: TensorSpec, raw: bytes | memoryview, shape: tuple[int, ...]) -> Array:
+    """`raw`, little-endian elements in row-major order without padding, as an array of that shape. Raises RequestError.
+
+    A view on `raw`, not a copy. The exception is a multi-byte type at an address that is no multiple of its size:
+    native code may count on aligned elements, so those are moved once.
+    """
+    field = f"inputs[{spec.name}].data"
+    needed = prod(shape) * _ITEM_BYTES[spec.dtype]
+    if len(raw) != needed:
+        message = f"{field} has {len(raw)} bytes, which is not valid"
+        raise RequestError(400, f"{message}; shape {list(shape)} of {spec.dtype} needs {needed}")
+    array = np.frombuffer(raw, dtype=NUMPY[spec.dtype])
+    if not array.flags.aligned:
+        array = array.copy()
+    if spec.dtype in _FLOATS:
+        _refuse_first(field, spec.dtype, array, np.isfinite(array))
+    elif spec.dtype == "BOOL":
+        numbers = array.view(np.uint8)
+        _refuse_first(field, spec.dtype, numbers, numbers <= 1)
     return array.reshape(shape)
 
 
@@ -113,9 +137,20 @@ def _flatten(field: str, data: list[Any], shape: tuple[int, ...]) -> list[Any]:
     return level
 
 
+def _refuse_first(field: str, dtype: Dtype, elements: Array, valid: Array) -> None:
+    """Name the first element that is not valid, if there is one."""
+    if not valid.all():
+        index = int(valid.argmin())
+        raise _invalid(field, dtype, index, elements[index].item())
+
+
 def _culprit(field: str, dtype: Dtype, flat: list[Any]) -> RequestError:
-    valid_form = VALID_FORM[dtype]
     for index, value in enumerate(flat):
         if not is_element(dtype, value):
-            return RequestError(400, f"{field}[{index}]={shown(value)} is not valid; expected {valid_form} ({dtype})")
-    return RequestError(400, f"{field} is not valid; expected {valid_form} ({dtype})")
+            return _invalid(field, dtype, index, value)
+    return RequestError(400, f"{field} is not valid; expected {VALID_FORM[dtype]} ({dtype})")
+
+
+def _invalid(field: str, dtype: Dtype, index: int, value: Any) -> RequestError:
+    message = f"{field}[{index}]={shown(value)} is not valid; expected {VALID_FORM[dtype]} ({dtype})"
+    return RequestError(400, message)

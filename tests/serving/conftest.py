@@ -10,6 +10,7 @@ import pytest
 
 from drillyard.core.contract import ModelCard, ModelRef
 from serving.artifact import LocalModel, verify
+from serving.metrics import Variant
 from serving.predictor import Predictor
 from serving.protocol.errors import RequestError
 from tests.support import tiny_models
@@ -37,6 +38,35 @@ def predictors(models: dict[str, LocalModel]) -> dict[str, Predictor]:
     for predictor in found.values():
         predictor.warm_up()
     return found
+
+
+class MeasuringFake:
+    """Metrics for an engine: they assert what they are told, and remember it by version and role."""
+
+    def __init__(self) -> None:
+        self.taken: list[tuple[int, Variant]] = []
+        self.rows: list[int] = []
+
+    def of(self, version: int, variant: Variant) -> "MeasuresFake":
+        return MeasuresFake(self, version, variant)
+
+
+class MeasuresFake:
+    """One version in one role."""
+
+    def __init__(self, whole: MeasuringFake, version: int, variant: Variant) -> None:
+        self._whole, self._key = whole, (version, variant)
+
+    def takes(self) -> None:
+        self._whole.taken.append(self._key)
+
+    def queue_wait(self, seconds: float) -> None:
+        assert 0 <= seconds < 60
+
+    def inference(self, seconds: float, rows: int) -> None:
+        assert 0 < seconds < 60
+        assert self._key in self._whole.taken, "who runs a request takes it first"
+        self._whole.rows.append(rows)
 
 
 @dataclass(frozen=True)

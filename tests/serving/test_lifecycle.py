@@ -1,4 +1,4 @@
-"""What surrounds a server, without starting one: configuration, HAProxy's wrapper, process marks, state, metrics."""
+"""What surrounds a server, without starting one: configuration, HAProxy's wrapper, process marks, state."""
 
 import os
 import re
@@ -15,7 +15,6 @@ from drillyard.core.errors import UsageError
 from drillyard.core.settings import Settings
 from serving import lifecycle, processes, state
 from serving.environment import server_environment
-from serving.metrics import LATENCY, REQUESTS, exposition
 from serving.recipes import ServeConfig, laptop
 from serving.state import ServerState
 
@@ -159,17 +158,3 @@ def test_a_record_that_is_not_one_counts_as_none(settings: Settings) -> None:
     settings.home.mkdir()
     settings.server_state.write_text("{}")
     assert lifecycle.status(settings) is None
-
-
-def test_metrics_of_several_processes_are_merged(tmp_path: Path) -> None:
-    code = (
-        "import sys, pathlib; from serving.metrics import ModelMetrics;"
-        "m = ModelMetrics(pathlib.Path(sys.argv[1]), 'fraud', 2);"
-        "[m.end(m.begin(), code) for code in (200, 200, 400)]; m.begin()"
-    )
-    for _ in range(2):
-        subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, timeout=30)
-    text = exposition(tmp_path).decode()
-    assert f'{REQUESTS}_total{{code="200",model="fraud",version="2"}} 4.0' in text
-    assert f'{LATENCY}_count{{model="fraud",version="2"}} 6.0' in text
-    assert "in_flight{" not in text, "a process that ended has nothing in flight"

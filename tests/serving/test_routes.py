@@ -13,7 +13,7 @@ from serving.predictor import Predictor
 from serving.protocol import openapi
 from serving.protocol.errors import RequestError
 from serving.protocol.routes import CLIENT_CLOSED_REQUEST, ModelRoutes
-from tests.serving.conftest import call_app
+from tests.serving.conftest import MeasuringFake, call_app
 from tests.support.tiny_models import FEATURES, expected_fraud, expected_vision
 
 MAX_BODY = 10_000
@@ -38,7 +38,9 @@ class CountingFake:
 
 def routes_of(predictor: Any) -> tuple[ModelRoutes, CountingFake]:
     counting = CountingFake()
-    routes = ModelRoutes(Engine(predictor), counting, max_body_bytes=MAX_BODY, max_rows=64, max_pixels=10_000)
+    routes = ModelRoutes(
+        Engine(predictor, MeasuringFake()), counting, max_body_bytes=MAX_BODY, max_rows=64, max_pixels=10_000
+    )
     return routes, counting
 
 

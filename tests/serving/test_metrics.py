@@ -1,0 +1,166 @@
+"""Counting in mapped files, merging over processes, and what a Prometheus makes of the result."""
+
+import math
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry, Histogram
+from prometheus_client.parser import text_string_to_metric_families
+
+from serving import metrics
+from serving.cells import Metric, Store
+from serving.engine import Engine
+from serving.exposition import exposition, merged
+from serving.metrics import FrontMetrics, ModelMetrics
+from serving.predictor import Predictor
+from serving.protocol.routes import ModelRoutes
+from tests.serving.conftest import call_app
+
+COUNT_SOME = """
+import os, pathlib, sys
+from serving.metrics import ModelMetrics
+m = ModelMetrics(pathlib.Path(sys.argv[1]), "fraud", 2)
+for code in (200, 200, 400):
+    m.end(m.begin(), code)
+m.begin()
+os.kill(os.getpid(), 9)
+"""
+
+
+def samples(folder: Path, metric: Metric) -> dict[tuple[str, ...], float]:
+    """Sample by the name's ending and the label values in the metric's order."""
+    found = {}
+    for family in text_string_to_metric_families(exposition(folder).decode()):
+        for sample in family.samples if family.name == metric.name else ():
+            labels = tuple(sample.labels.get(name, "") for name in (*metric.labels, "le"))
+            found[sample.name.removeprefix(metric.name), *labels] = sample.value
+    return found
+
+
+def test_counts_of_killed_processes_are_merged_and_their_gauges_are_gone(tmp_path: Path) -> None:
+    for _ in range(2):
+        done = subprocess.run([sys.executable, "-c", COUNT_SOME, str(tmp_path)], check=False, timeout=30)
+        assert done.returncode == -9
+    requests = samples(tmp_path, metrics.REQUESTS)
+    assert requests == {
+        ("_total", "fraud", "2", "champion", "200", ""): 4.0,
+        ("_total", "fraud", "2", "champion", "400", ""): 2.0,
+    }
+    assert samples(tmp_path, metrics.LATENCY)["_count", "fraud", "2", "champion", ""] == 6.0
+    assert samples(tmp_path, metrics.IN_FLIGHT) == {}
+
+
+def test_each_role_of_each_version_is_counted_apart(tmp_path: Path) -> None:
+    counting = ModelMetrics(tmp_path, "fraud", 1)
+    challenger = counting.of(2, "challenger")
+    assert counting.of(2, "challenger") is challenger
+    counting.end(counting.begin(), 200)
+    began = counting.begin()
+    challenger.takes()
+    counting.end(began, 500)
+    counting.end(counting.begin(), 200)  # the next request of the same task is not the challenger's
+    challenger.inference(0.004, rows=3)
+    challenger.queue_wait(0.02)
+    began = counting.begin()
+    requests = samples(tmp_path, metrics.REQUESTS)
+    assert requests["_total", "fraud", "1", "champion", "200", ""] == 2.0
+    assert requests["_total", "fraud", "2", "challenger", "500", ""] == 1.0
+    assert samples(tmp_path, metrics.IN_FLIGHT) == {("", "fraud", ""): 1.0}
+    counting.end(began, 200)
+    assert samples(tmp_path, metrics.IN_FLIGHT) == {("", "fraud", ""): 0.0}
+    rows = samples(tmp_path, metrics.BATCH_ROWS)
+    assert rows["_sum", "fraud", "2", "challenger", ""] == 3.0
+    assert (rows["_bucket", "fraud", "2", "challenger", "2.0"], rows["_bucket", "fraud", "2", "challenger", "4.0"]) == (
+        0.0,
+        1.0,
+    )
+    assert samples(tmp_path, metrics.QUEUE_WAIT)["_sum", "fraud", "2", "challenger", ""] == 0.02
+
+
+def test_what_never_met_a_model_is_counted(tmp_path: Path) -> None:
+    counting = ModelMetrics(tmp_path / "replica", "fraud", 1)
+    counting.shed("deadline")
+    counting.shed("deadline")
+    counting.compared(2, "disagree")
+    assert samples(tmp_path / "replica", metrics.SHED) == {("_total", "fraud", "deadline", ""): 2.0}
+    assert samples(tmp_path / "replica", metrics.COMPARISONS) == {("_total", "fraud", "2", "disagree", ""): 1.0}
+    front = FrontMetrics(tmp_path / "front")
+    front.answered("none", 404)
+    assert samples(tmp_path / "front", metrics.FRONT_REQUESTS) == {("_total", "none", "404", ""): 1.0}
+
+
+def test_a_request_is_counted_for_the_version_that_took_it(tmp_path: Path, predictors: dict[str, Predictor]) -> None:
+    predictor = predictors["fraud"]
+    counting = ModelMetrics(tmp_path, "fraud", 7)  # no version took it: counted for the champion
+    routes = ModelRoutes(Engine(predictor, counting), counting, max_body_bytes=10_000, max_rows=64, max_pixels=10_000)
+    path = "/v2/models/fraud/infer"
+    tensor = {"name": "features", "datatype": "FP32", "shape": [2, 29], "data": [0.0] * 58}
+    assert call_app(routes, "POST", path, orjson.dumps({"inputs": [tensor]})).status == 200
+    assert call_app(routes, "POST", path, b"{}").status == 400
+    requests = samples(tmp_path, metrics.REQUESTS)
+    assert requests == {
+        ("_total", "fraud", "1", "champion", "200", ""): 1.0,
+        ("_total", "fraud", "7", "champion", "400", ""): 1.0,
+    }
+    assert samples(tmp_path, metrics.BATCH_ROWS)["_sum", "fraud", "1", "champion", ""] == 2.0
+    assert samples(tmp_path, metrics.QUEUE_WAIT)["_count", "fraud", "1", "champion", ""] == 1.0
+
+
+@settings(derandomize=True, max_examples=20, deadline=None)
+@given(values=st.lists(st.floats(0, 20) | st.sampled_from(metrics.LATENCY.buckets), max_size=30))
+def test_buckets_are_those_of_prometheus_client(tmp_path_factory: pytest.TempPathFactory, values: list[float]) -> None:
+    folder = tmp_path_factory.mktemp("metrics")
+    ours = Store(folder).buckets(metrics.LATENCY, {})
+    registry = CollectorRegistry()
+    theirs = Histogram("x", "x", buckets=metrics.LATENCY.buckets, registry=registry)
+    for value in values:
+        ours.observe(value)
+        theirs.observe(value)
+    (family,) = merged(folder)
+    expected = by_ending(next(iter(registry.collect())))
+    found = by_ending(family)
+    expected.pop(("_created", None))
+    assert found.keys() == expected.keys()
+    assert all(math.isclose(found[key], expected[key]) for key in found)
+
+
+def by_ending(family: Any) -> dict[tuple[str, str | None], float]:
+    return {(s.name.removeprefix(family.name), s.labels.get("le")): s.value for s in family.samples}
+
+
+def test_cells_made_before_their_file_grew_still_count(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    first = store.cell(metrics.REQUESTS, {"model": "first"})
+    cells = [store.cell(metrics.REQUESTS, {"model": f"model-{i}"}) for i in range(1000)]
+    assert next(tmp_path.glob("counter_*")).stat().st_size > 2**16, "more cells than the first page holds"
+    for cell in (first, *cells):
+        cell.add()
+    assert set(samples(tmp_path, metrics.REQUESTS).values()) == {1.0}
+    assert len(samples(tmp_path, metrics.REQUESTS)) == 1001
+
+
+def test_a_restarted_process_with_the_same_id_goes_on_counting(tmp_path: Path) -> None:
+    Store(tmp_path).cell(metrics.REQUESTS, {"model": "m"}).add(2.0)
+    again = Store(tmp_path).cell(metrics.REQUESTS, {"model": "m"})
+    again.add()
+    assert again.get() == 3.0
+
+
+def test_promtool_finds_no_fault(tmp_path: Path) -> None:
+    if shutil.which("promtool") is None:
+        pytest.skip("promtool is not installed (Debian package prometheus)")
+    counting = ModelMetrics(tmp_path, "fraud", 1)
+    counting.end(counting.begin(), 200)
+    counting.champion.inference(0.001, rows=1)
+    counting.shed("queue full")
+    counting.compared(1, "agree")
+    text = exposition(tmp_path)
+    done = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, timeout=30, check=False)
+    assert (done.returncode, done.stdout + done.stderr) == (0, b"")

@@ -84,7 +84,7 @@ def recipes() -> str:
 
 def metrics() -> str:
     """Every metric that the server exports."""
-    from serving import metrics
+    from serving import catalogue
 
     rows = [
         [
@@ -93,7 +93,7 @@ def metrics() -> str:
             ", ".join(f"`{label}`" for label in metric.labels),
             metric.help.rstrip("."),
         ]
-        for metric in metrics.ALL
+        for metric in catalogue.ALL
     ]
     return table(["metric", "type", "labels", "what it says"], rows)
 

@@ -17,6 +17,7 @@ from pipelines import export, quantize, registry, system, tracking, trainer
 from pipelines.graph import predictor
 from pipelines.loop import Record
 from pipelines.runfolder import RunFolder
+from pipelines.summary import summarise
 from pipelines.system import Dataset, Evaluation, Predict, Recipe, TrainableModel
 
 SAMPLE_ROWS = 1024
@@ -144,6 +145,7 @@ def _prove(
         opset=export.OPSET,
         onnx_sha256=_sha256(folder.onnx),
         samples_sha256=_sha256(folder.samples),
+        summary=summarise(spec, dataset, predict),
         notes=notes,
     )
     folder.write_card(card)

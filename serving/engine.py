@@ -6,6 +6,7 @@ sessions, threads or versions beside each other.
 
 import asyncio
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
@@ -35,10 +36,17 @@ class Measures(Protocol):
     def inference(self, seconds: float, rows: int) -> None: ...
 
 
+class Watching(Protocol):
+    """What looks at a version's requests and answers, to see them drift."""
+
+    def observe(self, inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> None: ...
+
+
 class Measuring(Protocol):
     """What the engine needs of the metrics."""
 
     def of(self, version: int, variant: Variant) -> Measures: ...
+    def drift(self, card: ModelCard) -> Watching: ...
 
 
 class Engine:
@@ -47,6 +55,7 @@ class Engine:
     def __init__(self, predictor: Predicting, metrics: Measuring) -> None:
         self._predictor = predictor
         self._measures = metrics.of(predictor.card.version, "champion")
+        self._drift = metrics.drift(predictor.card)
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="predict")
 
     def card(self, version: str | None = None) -> ModelCard:
@@ -74,6 +83,7 @@ class Engine:
             began, ended, outputs = _timed(predictor, request)
         self._measures.queue_wait(began - asked)
         self._measures.inference(ended - began, request.rows)
+        self._drift.observe(request.inputs, outputs)
         return outputs
 
 

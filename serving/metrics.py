@@ -1,85 +1,28 @@
-"""Every metric's name, once, and the handles through which a replica counts. Merging is exposition.py's."""
+"""The handles through which a process counts; what each metric is called stands in catalogue.py."""
 
 import time
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Literal
 
-from serving.cells import Cell, Metric, Store
+from drillyard.core.contract import ModelCard
+from serving.catalogue import (
+    BATCH_ROWS,
+    COMPARISONS,
+    FRONT_REQUESTS,
+    IN_FLIGHT,
+    INFERENCE,
+    LATENCY,
+    QUEUE_WAIT,
+    REQUESTS,
+    SHED,
+)
+from serving.cells import Cell, Store
+from serving.drift import DriftWatch
 
 Variant = Literal["champion", "challenger", "shadow"]
 ShedReason = Literal["queue full", "deadline", "client gone"]
 Comparison = Literal["agree", "disagree", "dropped", "failed"]
-
-_BY_VARIANT = ("model", "version", "variant")
-
-# Around the SLOs' bounds (10 to 100 ms): a quantile is only as exact as its bucket is narrow.
-_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 10.0)
-# A call takes from ten microseconds (one row of a small model) to seconds (thousands of rows of a large one).
-_CALL_SECONDS = (0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, *_SECONDS[1:])
-_ROWS = tuple(float(2**power) for power in range(13))
-
-REQUESTS = Metric(
-    name="drillyard_requests",
-    kind="counter",
-    labels=(*_BY_VARIANT, "code"),
-    help="Requests that reached a model's replica, by the status they were answered with (499: the client had gone).",
-)
-LATENCY = Metric(
-    name="drillyard_request_duration_seconds",
-    kind="histogram",
-    labels=_BY_VARIANT,
-    buckets=_SECONDS,
-    help="Time from a request's arrival in the replica to its answer.",
-)
-QUEUE_WAIT = Metric(
-    name="drillyard_queue_wait_seconds",
-    kind="histogram",
-    labels=_BY_VARIANT,
-    buckets=_SECONDS,
-    help="Time a decoded request waited for its inference to begin.",
-)
-INFERENCE = Metric(
-    name="drillyard_inference_duration_seconds",
-    kind="histogram",
-    labels=_BY_VARIANT,
-    buckets=_CALL_SECONDS,
-    help="Time of one call of the model.",
-)
-BATCH_ROWS = Metric(
-    name="drillyard_batch_rows",
-    kind="histogram",
-    labels=_BY_VARIANT,
-    buckets=_ROWS,
-    help="Rows of one call of the model.",
-)
-IN_FLIGHT = Metric(
-    name="drillyard_requests_in_flight",
-    kind="gauge",
-    labels=("model",),
-    help="Requests that a replica has begun and not yet answered.",
-)
-SHED = Metric(
-    name="drillyard_requests_shed",
-    kind="counter",
-    labels=("model", "reason"),
-    help="Requests given up without an inference, by reason; each is also in drillyard_requests_total.",
-)
-COMPARISONS = Metric(
-    name="drillyard_comparisons",
-    kind="counter",
-    labels=("model", "version", "outcome"),
-    help="Answers of the challenger `version` held against the champion's, by outcome.",
-)
-FRONT_REQUESTS = Metric(
-    name="drillyard_front_requests",
-    kind="counter",
-    labels=("route", "code"),
-    help="Requests to the routes of no single model; route `none` is a path that does not exist.",
-)
-
-ALL = (REQUESTS, LATENCY, QUEUE_WAIT, INFERENCE, BATCH_ROWS, IN_FLIGHT, SHED, COMPARISONS, FRONT_REQUESTS)
-
 
 # Who answers the request that the present task works on. The engine says so before it runs a version, so that a failure
 # too is counted for the version that failed; routes and gRPC need not know.
@@ -126,6 +69,7 @@ class ModelMetrics:
         self._store, self._model = Store(folder), model
         self._in_flight: Cell = self._store.cell(IN_FLIGHT, {"model": model})
         self._variants: dict[tuple[int, Variant], VariantMetrics] = {}
+        self._drift: dict[int, DriftWatch] = {}
         self.champion = self.of(version, "champion")  # counted with: requests that no version took
 
     def of(self, version: int, variant: Variant) -> VariantMetrics:
@@ -145,6 +89,12 @@ class ModelMetrics:
         """The request that began then was answered with this status, by whichever version took it."""
         self._in_flight.add(-1.0)
         (_answering.get() or self.champion).answered(time.perf_counter() - began, code)
+
+    def drift(self, card: ModelCard) -> DriftWatch:
+        """The watch over what that version is asked and answers."""
+        if card.version not in self._drift:
+            self._drift[card.version] = DriftWatch(self._store, card)
+        return self._drift[card.version]
 
     def shed(self, reason: ShedReason) -> None:
         """A request was given up without an inference."""

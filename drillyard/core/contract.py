@@ -5,9 +5,10 @@ Inference Protocol v2 (https://github.com/open-inference/open-inference-protocol
 """
 
 import re
+from itertools import pairwise
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from drillyard.core.errors import UsageError
 
@@ -83,6 +84,27 @@ class Parity(Frozen):
     reason: str
 
 
+class Bins(Frozen):
+    """How one feature was distributed: the share of rows in each bin. Bin i holds edges[i - 1] < x <= edges[i]."""
+
+    feature: str
+    edges: tuple[float, ...]  # inner edges, ascending; the first and last bin are open
+    shares: tuple[float, ...]  # one more than edges; their sum is 1
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if len(self.shares) != len(self.edges) + 1 or any(a >= b for a, b in pairwise(self.edges)):
+            raise ValueError("edges must ascend, and shares be one more than edges")
+        return self
+
+
+class Summary(Frozen):
+    """What the model was trained on, in bins; drift is the distance of live traffic from it (see core/summary.py)."""
+
+    inputs: tuple[Bins, ...]  # of the training slice
+    score: Bins | None  # of the model's own scores on the validation slice
+
+
 class ModelCard(Frozen):
     """All that serving, drills and people need to know of one model version."""
 
@@ -106,4 +128,5 @@ class ModelCard(Frozen):
     opset: int
     onnx_sha256: str
     samples_sha256: str
+    summary: Summary | None = Field(default=None, description="distributions at training time; older cards have none")
     notes: dict[str, str] = Field(default_factory=dict, description="free facts for people, such as int8 speed ratio")

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from drillyard.core.contract import ModelRef, TensorSpec
+from drillyard.core.contract import Bins, ModelRef, TensorSpec
 from drillyard.core.errors import UsageError
 from drillyard.core.settings import Settings
 from drillyard.core.slo import Verdict
@@ -68,3 +68,11 @@ def test_settings_follow_the_environment(tmp_path) -> None:
     )
     assert moved.home == tmp_path / "state here"
     assert (moved.tracking_uri, moved.ray_address) == ("http://127.0.0.1:5000", "ray.example:6379")
+
+
+@pytest.mark.parametrize("changes", [{"edges": (1.0, 1.0)}, {"edges": (2.0, 1.0)}, {"shares": (0.5, 0.5)}])
+def test_bins_whose_edges_and_shares_do_not_fit_are_refused(changes: dict[str, object]) -> None:
+    good = {"feature": "x", "edges": (1.0, 2.0), "shares": (0.2, 0.3, 0.5)}
+    assert Bins(**good).edges == (1.0, 2.0)
+    with pytest.raises(ValidationError, match="edges must ascend"):
+        Bins(**(good | changes))

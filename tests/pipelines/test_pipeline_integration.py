@@ -58,6 +58,8 @@ def test_serving_accepts_what_training_registered(champion) -> None:
     assert local.card == outcome.card
     samples = np.load(local.path / "samples.npz")
     assert len(samples["truth"]) >= 1024
+    assert local.card.summary is not None
+    assert [bins.feature for bins in local.card.summary.inputs] == list(local.card.labels)
     assert samples["input.features"].shape == (len(samples["truth"]), 29)
 
 

@@ -1,18 +1,22 @@
 """Shared by the serving tests: tiny models written once, and a way to call an ASGI app without a server."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from drillyard.core.contract import ModelCard, ModelRef
 from serving.artifact import LocalModel, verify
+from serving.exposition import exposition
 from serving.metrics import Variant
 from serving.predictor import Predictor
 from serving.protocol.errors import RequestError
+from serving.protocol.tensors import Array
 from tests.support import tiny_models
 
 
@@ -50,6 +54,9 @@ class MeasuringFake:
     def of(self, version: int, variant: Variant) -> "MeasuresFake":
         return MeasuresFake(self, version, variant)
 
+    def drift(self, card: ModelCard) -> "WatchFake":
+        return WatchFake(card)
+
 
 class MeasuresFake:
     """One version in one role."""
@@ -69,6 +76,17 @@ class MeasuresFake:
         self._whole.rows.append(rows)
 
 
+class WatchFake:
+    """A drift watch that asserts it sees whole requests with their answers."""
+
+    def __init__(self, card: ModelCard) -> None:
+        self._card = card
+
+    def observe(self, inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> None:
+        assert set(inputs) == {spec.name for spec in self._card.inputs}
+        assert len({len(values) for values in (*inputs.values(), *outputs.values())}) == 1
+
+
 @dataclass(frozen=True)
 class Reply:
     """What an app sent: status, headers, body."""
@@ -80,6 +98,15 @@ class Reply:
     @property
     def json(self) -> Any:
         return orjson.loads(self.body)
+
+
+def exposed(folder: Path) -> dict[tuple[str, ...], float]:
+    """Every sample of the metrics under that folder, by name and label values in the order of the labels' names."""
+    return {
+        (sample.name, *(sample.labels[name] for name in sorted(sample.labels))): sample.value
+        for family in text_string_to_metric_families(exposition(folder).decode())
+        for sample in family.samples
+    }
 
 
 def status_of(call: Callable[[], Any]) -> int:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.parser import text_string_to_metric_families
 
-from serving import metrics
+from serving import catalogue
 from serving.cells import Metric, Store
 from serving.engine import Engine
 from serving.exposition import exposition, merged
@@ -48,13 +48,13 @@ def test_counts_of_killed_processes_are_merged_and_their_gauges_are_gone(tmp_pat
     for _ in range(2):
         done = subprocess.run([sys.executable, "-c", COUNT_SOME, str(tmp_path)], check=False, timeout=30)
         assert done.returncode == -9
-    requests = samples(tmp_path, metrics.REQUESTS)
+    requests = samples(tmp_path, catalogue.REQUESTS)
     assert requests == {
         ("_total", "fraud", "2", "champion", "200", ""): 4.0,
         ("_total", "fraud", "2", "champion", "400", ""): 2.0,
     }
-    assert samples(tmp_path, metrics.LATENCY)["_count", "fraud", "2", "champion", ""] == 6.0
-    assert samples(tmp_path, metrics.IN_FLIGHT) == {}
+    assert samples(tmp_path, catalogue.LATENCY)["_count", "fraud", "2", "champion", ""] == 6.0
+    assert samples(tmp_path, catalogue.IN_FLIGHT) == {}
 
 
 def test_each_role_of_each_version_is_counted_apart(tmp_path: Path) -> None:
@@ -69,19 +69,19 @@ def test_each_role_of_each_version_is_counted_apart(tmp_path: Path) -> None:
     challenger.inference(0.004, rows=3)
     challenger.queue_wait(0.02)
     began = counting.begin()
-    requests = samples(tmp_path, metrics.REQUESTS)
+    requests = samples(tmp_path, catalogue.REQUESTS)
     assert requests["_total", "fraud", "1", "champion", "200", ""] == 2.0
     assert requests["_total", "fraud", "2", "challenger", "500", ""] == 1.0
-    assert samples(tmp_path, metrics.IN_FLIGHT) == {("", "fraud", ""): 1.0}
+    assert samples(tmp_path, catalogue.IN_FLIGHT) == {("", "fraud", ""): 1.0}
     counting.end(began, 200)
-    assert samples(tmp_path, metrics.IN_FLIGHT) == {("", "fraud", ""): 0.0}
-    rows = samples(tmp_path, metrics.BATCH_ROWS)
+    assert samples(tmp_path, catalogue.IN_FLIGHT) == {("", "fraud", ""): 0.0}
+    rows = samples(tmp_path, catalogue.BATCH_ROWS)
     assert rows["_sum", "fraud", "2", "challenger", ""] == 3.0
     assert (rows["_bucket", "fraud", "2", "challenger", "2.0"], rows["_bucket", "fraud", "2", "challenger", "4.0"]) == (
         0.0,
         1.0,
     )
-    assert samples(tmp_path, metrics.QUEUE_WAIT)["_sum", "fraud", "2", "challenger", ""] == 0.02
+    assert samples(tmp_path, catalogue.QUEUE_WAIT)["_sum", "fraud", "2", "challenger", ""] == 0.02
 
 
 def test_what_never_met_a_model_is_counted(tmp_path: Path) -> None:
@@ -89,11 +89,11 @@ def test_what_never_met_a_model_is_counted(tmp_path: Path) -> None:
     counting.shed("deadline")
     counting.shed("deadline")
     counting.compared(2, "disagree")
-    assert samples(tmp_path / "replica", metrics.SHED) == {("_total", "fraud", "deadline", ""): 2.0}
-    assert samples(tmp_path / "replica", metrics.COMPARISONS) == {("_total", "fraud", "2", "disagree", ""): 1.0}
+    assert samples(tmp_path / "replica", catalogue.SHED) == {("_total", "fraud", "deadline", ""): 2.0}
+    assert samples(tmp_path / "replica", catalogue.COMPARISONS) == {("_total", "fraud", "2", "disagree", ""): 1.0}
     front = FrontMetrics(tmp_path / "front")
     front.answered("none", 404)
-    assert samples(tmp_path / "front", metrics.FRONT_REQUESTS) == {("_total", "none", "404", ""): 1.0}
+    assert samples(tmp_path / "front", catalogue.FRONT_REQUESTS) == {("_total", "none", "404", ""): 1.0}
 
 
 def test_a_request_is_counted_for_the_version_that_took_it(tmp_path: Path, predictors: dict[str, Predictor]) -> None:
@@ -104,22 +104,22 @@ def test_a_request_is_counted_for_the_version_that_took_it(tmp_path: Path, predi
     tensor = {"name": "features", "datatype": "FP32", "shape": [2, 29], "data": [0.0] * 58}
     assert call_app(routes, "POST", path, orjson.dumps({"inputs": [tensor]})).status == 200
     assert call_app(routes, "POST", path, b"{}").status == 400
-    requests = samples(tmp_path, metrics.REQUESTS)
+    requests = samples(tmp_path, catalogue.REQUESTS)
     assert requests == {
         ("_total", "fraud", "1", "champion", "200", ""): 1.0,
         ("_total", "fraud", "7", "champion", "400", ""): 1.0,
     }
-    assert samples(tmp_path, metrics.BATCH_ROWS)["_sum", "fraud", "1", "champion", ""] == 2.0
-    assert samples(tmp_path, metrics.QUEUE_WAIT)["_count", "fraud", "1", "champion", ""] == 1.0
+    assert samples(tmp_path, catalogue.BATCH_ROWS)["_sum", "fraud", "1", "champion", ""] == 2.0
+    assert samples(tmp_path, catalogue.QUEUE_WAIT)["_count", "fraud", "1", "champion", ""] == 1.0
 
 
 @settings(derandomize=True, max_examples=20, deadline=None)
-@given(values=st.lists(st.floats(0, 20) | st.sampled_from(metrics.LATENCY.buckets), max_size=30))
+@given(values=st.lists(st.floats(0, 20) | st.sampled_from(catalogue.LATENCY.buckets), max_size=30))
 def test_buckets_are_those_of_prometheus_client(tmp_path_factory: pytest.TempPathFactory, values: list[float]) -> None:
     folder = tmp_path_factory.mktemp("metrics")
-    ours = Store(folder).buckets(metrics.LATENCY, {})
+    ours = Store(folder).buckets(catalogue.LATENCY, {})
     registry = CollectorRegistry()
-    theirs = Histogram("x", "x", buckets=metrics.LATENCY.buckets, registry=registry)
+    theirs = Histogram("x", "x", buckets=catalogue.LATENCY.buckets, registry=registry)
     for value in values:
         ours.observe(value)
         theirs.observe(value)
@@ -137,18 +137,18 @@ def by_ending(family: Any) -> dict[tuple[str, str | None], float]:
 
 def test_cells_made_before_their_file_grew_still_count(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    first = store.cell(metrics.REQUESTS, {"model": "first"})
-    cells = [store.cell(metrics.REQUESTS, {"model": f"model-{i}"}) for i in range(1000)]
+    first = store.cell(catalogue.REQUESTS, {"model": "first"})
+    cells = [store.cell(catalogue.REQUESTS, {"model": f"model-{i}"}) for i in range(1000)]
     assert next(tmp_path.glob("counter_*")).stat().st_size > 2**16, "more cells than the first page holds"
     for cell in (first, *cells):
         cell.add()
-    assert set(samples(tmp_path, metrics.REQUESTS).values()) == {1.0}
-    assert len(samples(tmp_path, metrics.REQUESTS)) == 1001
+    assert set(samples(tmp_path, catalogue.REQUESTS).values()) == {1.0}
+    assert len(samples(tmp_path, catalogue.REQUESTS)) == 1001
 
 
 def test_a_restarted_process_with_the_same_id_goes_on_counting(tmp_path: Path) -> None:
-    Store(tmp_path).cell(metrics.REQUESTS, {"model": "m"}).add(2.0)
-    again = Store(tmp_path).cell(metrics.REQUESTS, {"model": "m"})
+    Store(tmp_path).cell(catalogue.REQUESTS, {"model": "m"}).add(2.0)
+    again = Store(tmp_path).cell(catalogue.REQUESTS, {"model": "m"})
     again.add()
     assert again.get() == 3.0
 

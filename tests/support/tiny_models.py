@@ -18,9 +18,11 @@ from drillyard.core.contract import (
     CHAMPION,
     MODEL_FILE,
     SAMPLES_FILE,
+    Bins,
     DatasetRef,
     ModelCard,
     Parity,
+    Summary,
     TensorSpec,
     Threshold,
 )
@@ -104,6 +106,13 @@ def expected_fraud(features: Array) -> tuple[Array, Array, Array]:
     return score, score >= FRAUD_THRESHOLD, magnitude / (total[:, None] + 1e-9)
 
 
+def deciles(feature: str, values: Array) -> Bins:
+    """Ten bins of about equal shares."""
+    edges = np.quantile(values.astype(np.float64), np.linspace(0.1, 0.9, 9))
+    counts = np.bincount(np.searchsorted(edges, values), minlength=10)
+    return Bins(feature=feature, edges=tuple(edges.tolist()), shares=tuple((counts / len(values)).tolist()))
+
+
 def write_vision(folder: Path, version: int = 1, **changes: Any) -> ModelCard:
     """model.onnx, card.json and samples.npz of the tiny vision model; `changes` replace fields of the card."""
     images = np.random.default_rng(version).integers(0, 256, (32, 32, 32, 3), dtype=np.uint8)
@@ -116,7 +125,21 @@ def write_vision(folder: Path, version: int = 1, **changes: Any) -> ModelCard:
             TensorSpec(name="label", dtype="INT64", shape=(-1,)),
         ),
     }
-    own = {"name": "vision", "task": "classification", "labels": CLASSES, "primary_metric": "accuracy"}
+    pixels = images.reshape(32, -1)
+    summary = Summary(
+        inputs=(
+            deciles("image.brightness", pixels.mean(axis=1)),
+            deciles("image.contrast", pixels.std(axis=1)),
+        ),
+        score=deciles("scores", scores.max(axis=1)),
+    )
+    own = {
+        "summary": summary,
+        "name": "vision",
+        "task": "classification",
+        "labels": CLASSES,
+        "primary_metric": "accuracy",
+    }
     return _write(folder, vision_graph(), samples, version, own | tensors | {"threshold": None} | changes)
 
 
@@ -140,7 +163,15 @@ def write_fraud(folder: Path, version: int = 1, **changes: Any) -> ModelCard:
             TensorSpec(name="reasons", dtype="FP32", shape=(-1, 29)),
         ),
     }
-    own = {"name": "fraud", "task": "anomaly-detection", "labels": FEATURES, "primary_metric": "average_precision"}
+    inputs = tuple(deciles(name, column) for name, column in zip(FEATURES, features.T, strict=True))
+    summary = Summary(inputs=inputs, score=deciles("score", score))
+    own = {
+        "summary": summary,
+        "name": "fraud",
+        "task": "anomaly-detection",
+        "labels": FEATURES,
+        "primary_metric": "average_precision",
+    }
     threshold = {"threshold": Threshold(value=FRAUD_THRESHOLD, chosen_by="fixed for tests")}
     return _write(folder, fraud_graph(), samples, version, own | tensors | threshold | changes)
 

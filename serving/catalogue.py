@@ -1,0 +1,105 @@
+"""Every metric's name, once."""
+
+from serving.cells import Metric
+
+_BY_VARIANT = ("model", "version", "variant")
+
+# Around the SLOs' bounds (10 to 100 ms): a quantile is only as exact as its bucket is narrow.
+_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 10.0)
+# A call takes from ten microseconds (one row of a small model) to seconds (thousands of rows of a large one).
+_CALL_SECONDS = (0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, *_SECONDS[1:])
+_ROWS = tuple(float(2**power) for power in range(13))
+
+REQUESTS = Metric(
+    name="drillyard_requests",
+    kind="counter",
+    labels=(*_BY_VARIANT, "code"),
+    help="Requests that reached a model's replica, by the status they were answered with (499: the client had gone).",
+)
+LATENCY = Metric(
+    name="drillyard_request_duration_seconds",
+    kind="histogram",
+    labels=_BY_VARIANT,
+    buckets=_SECONDS,
+    help="Time from a request's arrival in the replica to its answer.",
+)
+QUEUE_WAIT = Metric(
+    name="drillyard_queue_wait_seconds",
+    kind="histogram",
+    labels=_BY_VARIANT,
+    buckets=_SECONDS,
+    help="Time a decoded request waited for its inference to begin.",
+)
+INFERENCE = Metric(
+    name="drillyard_inference_duration_seconds",
+    kind="histogram",
+    labels=_BY_VARIANT,
+    buckets=_CALL_SECONDS,
+    help="Time of one call of the model.",
+)
+BATCH_ROWS = Metric(
+    name="drillyard_batch_rows",
+    kind="histogram",
+    labels=_BY_VARIANT,
+    buckets=_ROWS,
+    help="Rows of one call of the model.",
+)
+IN_FLIGHT = Metric(
+    name="drillyard_requests_in_flight",
+    kind="gauge",
+    labels=("model",),
+    help="Requests that a replica has begun and not yet answered.",
+)
+SHED = Metric(
+    name="drillyard_requests_shed",
+    kind="counter",
+    labels=("model", "reason"),
+    help="Requests given up without an inference, by reason; each is also in drillyard_requests_total.",
+)
+COMPARISONS = Metric(
+    name="drillyard_comparisons",
+    kind="counter",
+    labels=("model", "version", "outcome"),
+    help="Answers of the challenger `version` held against the champion's, by outcome.",
+)
+FRONT_REQUESTS = Metric(
+    name="drillyard_front_requests",
+    kind="counter",
+    labels=("route", "code"),
+    help="Requests to the routes of no single model; route `none` is a path that does not exist.",
+)
+
+SCORE = Metric(
+    name="drillyard_score",
+    kind="histogram",
+    labels=("model", "version"),
+    help="The model's own score, of sampled rows; bucket bounds are the deciles on the card.",
+)
+INPUT_DRIFT = Metric(
+    name="drillyard_input_drift_psi",
+    kind="gauge",
+    labels=("model", "version", "feature"),
+    help="Population stability index of an input feature's recent values against the training slice.",
+)
+SCORE_DRIFT = Metric(
+    name="drillyard_score_drift_psi",
+    kind="gauge",
+    labels=("model", "version", "output"),
+    help="Population stability index of the model's recent scores against the validation slice.",
+)
+DRIFT_ROWS = Metric(
+    name="drillyard_drift_rows",
+    kind="gauge",
+    labels=("model", "version"),
+    help="Sampled rows, weighed by age, that the stability indices rest on.",
+)
+
+# What the processes tell each other about drift; the indices are computed from it after merging, and it is not exposed.
+_BIN = ("kind", "model", "version", "feature", "bin")
+DRIFT_BIN = Metric(name="drillyard_drift_bin_rows", kind="gauge", labels=_BIN, help="Rows in a bin, weighed by age.")
+DRIFT_EXPECTED = Metric(
+    name="drillyard_drift_bin_share", kind="gauge", merge="livemax", labels=_BIN, help="The bin's share on the card."
+)
+
+COUNTED = (REQUESTS, LATENCY, QUEUE_WAIT, INFERENCE, BATCH_ROWS, IN_FLIGHT, SHED, COMPARISONS, FRONT_REQUESTS, SCORE)
+ALL = (*COUNTED, INPUT_DRIFT, SCORE_DRIFT, DRIFT_ROWS)  # the last three are computed when they are asked for

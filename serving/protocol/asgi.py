@@ -6,7 +6,8 @@ Types are those of https://asgi.readthedocs.io/en/latest/specs/www.html.
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from serving.protocol.errors import JSON, RequestError
+from serving.protocol.compression import Decompressor
+from serving.protocol.errors import JSON, too_large
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
@@ -27,29 +28,46 @@ def header(scope: Scope, name: bytes) -> bytes:
 
 
 async def read_body(scope: Scope, receive: Receive, limit_bytes: int) -> bytes:
-    """The whole body. Raises RequestError (413, before reading when the length is announced) and ClientGoneError."""
+    """The whole body, decompressed if it is compressed; `limit_bytes` holds for both of its sizes.
+
+    Raises RequestError (413, before reading when the length is announced; 415 and 400 for its coding), ClientGoneError.
+    """
     length = header(scope, b"content-length")
     if length.isdigit() and int(length) > limit_bytes:
-        raise _too_large(limit_bytes)
-    if header(scope, b"content-encoding") not in (b"", b"identity"):
-        encoding = header(scope, b"content-encoding").decode("latin-1")
-        raise RequestError(415, f"content-encoding={encoding!r} is not valid; expected identity")
+        raise too_large(limit_bytes)
+    if (coding := header(scope, b"content-encoding")) not in (b"", b"identity"):
+        return await _read_compressed(receive, Decompressor(coding, limit_bytes))
     message = await receive()
     if not message.get("more_body", False) and message["type"] == "http.request":
         return bytes(message.get("body", b""))  # nearly always: one message, no copy
     chunks: list[bytes] = []
     size = 0
     while True:
-        if message["type"] == "http.disconnect":
-            raise ClientGoneError
-        chunk = message.get("body", b"")
+        chunk = _chunk_of(message)
         size += len(chunk)
         if size > limit_bytes:
-            raise _too_large(limit_bytes)
+            raise too_large(limit_bytes)
         chunks.append(chunk)
         if not message.get("more_body", False):
             return b"".join(chunks)
         message = await receive()
+
+
+async def _read_compressed(receive: Receive, decompressor: Decompressor) -> bytes:
+    pieces: list[bytes] = []
+    more = True
+    while more:
+        message = await receive()
+        pieces.extend(decompressor.feed(_chunk_of(message)))
+        more = message.get("more_body", False)
+    decompressor.finish()
+    return b"".join(pieces)
+
+
+def _chunk_of(message: Mapping[str, Any]) -> bytes:
+    if message["type"] == "http.disconnect":
+        raise ClientGoneError
+    return bytes(message.get("body", b""))
 
 
 async def respond(send: Send, status: int, body: bytes, headers: Headers = (), content_type: bytes = JSON) -> None:
@@ -66,7 +84,3 @@ async def lifespan(receive: Receive, send: Send) -> None:
         await send({"type": f"{message['type']}.complete"})
         if message["type"] == "lifespan.shutdown":
             return
-
-
-def _too_large(limit_bytes: int) -> RequestError:
-    return RequestError(413, f"the body is too large; expected at most {limit_bytes} bytes")

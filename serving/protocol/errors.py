@@ -35,6 +35,11 @@ def shown(value: Any) -> str:
     return text if len(text) <= SHOWN_CHARS else text[:SHOWN_CHARS] + "..."
 
 
+def too_large(limit_bytes: int) -> RequestError:
+    """413 for a body, as sent or once decompressed."""
+    return RequestError(413, f"the body is too large; expected at most {limit_bytes} bytes")
+
+
 def method_not_allowed(method: str, path: str, allow: str) -> RequestError:
     """405 with the Allow header that RFC 9110 section 15.5.6 demands."""
     return RequestError(405, f"method {method} is not allowed on {path}; use {allow}", ((b"allow", allow.encode()),))

@@ -6,15 +6,15 @@ from typing import Protocol
 import orjson
 
 from drillyard.core.contract import ModelCard
-from serving.protocol import people, v2
+from serving.protocol import binary, people, v2
 from serving.protocol.asgi import ClientGoneError, Headers, Receive, Scope, Send, header, lifespan, read_body, respond
-from serving.protocol.errors import RequestError, body_of, method_not_allowed
+from serving.protocol.errors import JSON, RequestError, body_of, method_not_allowed
 from serving.protocol.tensors import Array
 
 log = logging.getLogger("ray.serve")  # what Ray writes to the replica's log file
 CLIENT_CLOSED_REQUEST = 499  # nginx's code for "nobody left to answer"; counted, never sent
 
-Answer = tuple[int, bytes, Headers]
+Answer = tuple[int, bytes, Headers, bytes]  # status, body, more headers, content type
 
 
 class Answering(Protocol):
@@ -34,7 +34,7 @@ class Counting(Protocol):
 
 
 class ModelRoutes:
-    """ASGI app for one model. Every answer is JSON, and every request is counted once."""
+    """ASGI app for one model. Every answer is JSON, or JSON with binary tensors, and every request is counted once."""
 
     def __init__(
         self, engine: Answering, metrics: Counting, *, max_body_bytes: int, max_rows: int, max_pixels: int
@@ -53,8 +53,8 @@ class ModelRoutes:
         began = self._metrics.begin()
         status = CLIENT_CLOSED_REQUEST
         try:
-            status, body, headers = await self._answer(scope, receive)
-            await respond(send, status, body, headers)
+            status, body, headers, content_type = await self._answer(scope, receive)
+            await respond(send, status, body, headers, content_type)
         except ClientGoneError:
             pass
         finally:
@@ -82,31 +82,33 @@ class ModelRoutes:
             version, route = (None, "/infer") if path == self._infer else self._parsed(path)
             if route == "/infer":
                 _check_method(scope, "POST")
-                return 200, await self._infer_answer(scope, receive, version), ()
+                return await self._infer_answer(scope, receive, version)
             _check_method(scope, "GET")
             card = self._engine.card(version)
             if route == "/ready":
                 # A replica gets requests only once it is ready, so "ready" needs no computing.
-                return 200, orjson.dumps({"name": card.name, "version": str(card.version), "ready": True}), ()
-            return 200, orjson.dumps(v2.model_metadata(card)), ()
+                return 200, orjson.dumps({"name": card.name, "version": str(card.version), "ready": True}), (), JSON
+            return 200, orjson.dumps(v2.model_metadata(card)), (), JSON
         except RequestError as error:
             if error.status >= 500:
                 log.error("%s", error.message)
-            return error.status, body_of(error), error.headers
+            return error.status, body_of(error), error.headers, JSON
         except ClientGoneError:
             raise
         except Exception:  # the last line: a bug must not end in a connection without an answer
             log.exception("unexpected failure")
-            return 500, body_of(RequestError(500, "the server failed; its log says why")), ()
+            return 500, body_of(RequestError(500, "the server failed; its log says why")), (), JSON
 
-    async def _infer_answer(self, scope: Scope, receive: Receive, version: str | None) -> bytes:
+    async def _infer_answer(self, scope: Scope, receive: Receive, version: str | None) -> Answer:
         card = self._engine.card(version)
         body = await read_body(scope, receive, self._max_body_bytes)
-        if header(scope, b"inference-header-content-length"):
-            raise RequestError(400, "the header Inference-Header-Content-Length is not valid; send the tensors as JSON")
-        request = v2.decode_infer_request(body, card, max_rows=self._max_rows)
+        json_bytes = binary.json_bytes(header(scope, binary.HEADER), len(body))
+        request = v2.decode_infer_request(body, card, max_rows=self._max_rows, json_bytes=json_bytes)
         card, outputs = await self._engine.infer(request, version)
-        return v2.encode_infer_response(card, request.id, outputs)
+        answer, json_bytes = v2.encode_infer_response(card, request.id, outputs, request.binary_outputs)
+        if json_bytes is None:
+            return 200, answer, (), JSON
+        return 200, answer, ((binary.HEADER, str(json_bytes).encode()),), binary.CONTENT_TYPE
 
     def _parsed(self, path: str) -> tuple[str | None, str]:
         """The version and the route (empty: metadata) that a path below the model's root names. Raises RequestError."""

@@ -3,6 +3,7 @@
 Works at C speed on good data (`set(map(type, ...))`, `chain`), and looks for the culprit only once something is wrong.
 """
 
+import struct
 from collections.abc import Callable
 from itertools import chain
 from math import isfinite, prod
@@ -23,6 +24,7 @@ NUMPY: dict[Dtype, type[Any]] = {
     "INT64": np.int64,
     "BOOL": np.bool_,
 }
+_WHOLE = frozenset({int})
 _FLOATS = ("FP32", "FP64")
 _ITEM_BYTES: dict[Dtype, int] = {dtype: np.dtype(kind).itemsize for dtype, kind in NUMPY.items()}
 _PYTHON: dict[Dtype, frozenset[type]] = {
@@ -54,6 +56,11 @@ def is_element(dtype: Dtype, value: Any) -> bool:
     return type(value) in _PYTHON[dtype] and _IN_RANGE[dtype](value)
 
 
+def is_finite(array: Array) -> bool:
+    """Whether every element is a finite number."""
+    return _first_false(np.isfinite(array)) < 0
+
+
 def form_of(shape: tuple[int, ...]) -> str:
     """A declared shape for people: `[any, 29]`."""
     return "[" + ", ".join("any" if dim == -1 else str(dim) for dim in shape) + "]"
@@ -62,11 +69,11 @@ def form_of(shape: tuple[int, ...]) -> str:
 def checked_shape(spec: TensorSpec, shape: Any, max_rows: int) -> tuple[int, ...]:
     """The request's `shape` of one input, held against the declared one. Raises RequestError."""
     field = f"inputs[{spec.name}].shape"
-    if not isinstance(shape, list) or not all(type(dim) is int for dim in shape):
+    if not isinstance(shape, list) or not _WHOLE.issuperset(map(type, shape)):
         raise RequestError(400, f"{field}={shown(shape)} is not valid; expected a list of whole numbers")
-    if len(shape) != len(spec.shape) or any(w not in (-1, d) for w, d in zip(spec.shape, shape, strict=True)):
+    if len(shape) != len(spec.shape) or [w for w, d in zip(spec.shape, shape, strict=True) if w not in (-1, d)]:
         raise RequestError(400, f"{field}={shown(shape)} is not valid; expected {form_of(spec.shape)}")
-    if any(dim < 1 for dim in shape):
+    if min(shape) < 1:
         raise RequestError(400, f"{field}={shown(shape)} is not valid; every dimension must be at least 1")
     if shape[0] > max_rows:
         raise RequestError(413, f"{field}={shown(shape)} is not valid; a request may hold at most {max_rows} rows")
@@ -83,9 +90,9 @@ def to_array(spec: TensorSpec, data: Any, shape: tuple[int, ...]) -> Array:
         raise _culprit(field, spec.dtype, flat)
     try:
         array = _convert(spec.dtype, flat)
-    except (ValueError, OverflowError):  # a whole number outside the type's range
+    except (ValueError, OverflowError, struct.error):  # a whole number outside the type's range
         raise _culprit(field, spec.dtype, flat) from None
-    if spec.dtype in _FLOATS and not np.isfinite(array).all():
+    if spec.dtype in _FLOATS and not is_finite(array):
         raise _culprit(field, spec.dtype, flat)
     return array.reshape(shape)
 
@@ -105,19 +112,18 @@ def raw_to_array(spec: TensorSpec, raw: bytes | memoryview, shape: tuple[int, ..
     if not array.flags.aligned:
         array = array.copy()
     if spec.dtype in _FLOATS:
-        _refuse_first(field, spec.dtype, array, np.isfinite(array))
+        _refuse_first_false(np.isfinite(array), field, spec.dtype, array)
     elif spec.dtype == "BOOL":
         numbers = array.view(np.uint8)
-        _refuse_first(field, spec.dtype, numbers, numbers <= 1)
+        _refuse_first_false(numbers <= 1, field, spec.dtype, numbers)
     return array.reshape(shape)
 
 
 def _convert(dtype: Dtype, flat: list[Any]) -> Array:
     if dtype == "UINT8":
         return np.frombuffer(bytes(flat), dtype=np.uint8)  # checks 0..255 and is several times faster than np.array
-    if dtype == "FP32":
-        with np.errstate(over="ignore"):  # what overflows becomes infinite and is refused by the caller
-            return np.array(flat, dtype=np.float32)
+    if dtype == "FP32":  # faster than np.array up to some 100,000 values; what overflows is infinite, for the caller
+        return np.frombuffer(struct.pack(f"{len(flat)}f", *flat), dtype=np.float32)
     return np.array(flat, dtype=NUMPY[dtype])
 
 
@@ -137,10 +143,14 @@ def _flatten(field: str, data: list[Any], shape: tuple[int, ...]) -> list[Any]:
     return level
 
 
-def _refuse_first(field: str, dtype: Dtype, elements: Array, valid: Array) -> None:
+def _first_false(valid: Array) -> int:
+    """The position of the first False, or -1. On small arrays several times faster than `valid.all()`."""
+    return valid.tobytes().find(0)
+
+
+def _refuse_first_false(valid: Array, field: str, dtype: Dtype, elements: Array) -> None:
     """Name the first element that is not valid, if there is one."""
-    if not valid.all():
-        index = int(valid.argmin())
+    if (index := _first_false(valid)) >= 0:
         raise _invalid(field, dtype, index, elements[index].item())
 
 

@@ -1,4 +1,4 @@
-"""Open Inference Protocol v2, REST with JSON: bytes to arrays and back, and the metadata documents.
+"""Open Inference Protocol v2, REST: bytes to arrays and back, and the metadata documents.
 
 Specification: https://github.com/open-inference/open-inference-protocol/blob/main/specification/protocol/inference_rest.md
 """
@@ -10,56 +10,78 @@ import numpy as np
 import orjson
 
 from drillyard.core.contract import ModelCard, TensorSpec
+from serving.protocol import binary
 from serving.protocol.errors import RequestError, shown
-from serving.protocol.tensors import Array, checked_shape, to_array
+from serving.protocol.parameters import checked, flag
+from serving.protocol.tensors import Array, checked_shape, is_finite, raw_to_array, to_array
 
 SERVER_NAME = "drillyard"
-EXTENSIONS: tuple[str, ...] = ()  # of the protocol; the binary tensor extension will be named here
+EXTENSIONS = (binary.EXTENSION,)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InferRequest:
-    """One decoded request: `inputs` by tensor name with equal first dimension, `outputs` the names to answer with."""
+    """One decoded request: `inputs` by tensor name with equal first dimension, `outputs` the names to answer with.
+
+    Those outputs that are also in `binary_outputs` are answered as raw bytes.
+    """
 
     id: str | None
     inputs: dict[str, Array]
     outputs: tuple[str, ...]
+    binary_outputs: frozenset[str] = frozenset()
 
     @property
     def rows(self) -> int:
         return int(next(iter(self.inputs.values())).shape[0])
 
 
-def decode_infer_request(body: bytes, card: ModelCard, *, max_rows: int) -> InferRequest:
-    """A request body as arrays that the model accepts without further checks. Raises RequestError."""
-    document = parse_object(body)
+def decode_infer_request(body: bytes, card: ModelCard, *, max_rows: int, json_bytes: int | None = None) -> InferRequest:
+    """A request body as arrays that the model accepts without further checks. Raises RequestError.
+
+    `json_bytes` is the length of the body's JSON when the request says that binary data follows it. Arrays are then
+    views on the body wherever that can be (see tensors.raw_to_array).
+    """
+    tail = None if json_bytes is None else binary.Tail(body, json_bytes)
+    document = parse_object(body if json_bytes is None else memoryview(body)[:json_bytes])
     request_id = document.get("id")
     if request_id is not None and not isinstance(request_id, str):
         raise RequestError(400, f"id={shown(request_id)} is not valid; expected a string")
-    _refuse_binary(document.get("parameters"), "parameters")
-    inputs = _inputs(document.get("inputs"), card.inputs, max_rows)
-    return InferRequest(id=request_id, inputs=inputs, outputs=_outputs(document.get("outputs"), card.outputs))
+    inputs = _inputs(document.get("inputs"), card.inputs, max_rows, tail)
+    if tail is not None:
+        tail.finish()
+    parameters = checked(document.get("parameters"), "parameters")
+    all_binary = flag(parameters, "binary_data_output", "parameters", default=False)
+    outputs, binary_outputs = _outputs(document.get("outputs"), card.outputs, all_binary)
+    return InferRequest(id=request_id, inputs=inputs, outputs=outputs, binary_outputs=binary_outputs)
 
 
-def encode_infer_response(card: ModelCard, request_id: str | None, outputs: dict[str, Array]) -> bytes:
-    """The response body; data is flat in row-major order. Raises RequestError (500) on an answer that is not finite."""
+def encode_infer_response(
+    card: ModelCard, request_id: str | None, outputs: dict[str, Array], binary_outputs: frozenset[str] = frozenset()
+) -> tuple[bytes, int | None]:
+    """The response body, and the length of its JSON when binary data follows it, else None.
+
+    Data is flat in row-major order. Raises RequestError (500) on an answer that is not finite.
+    """
     specs = {spec.name: spec for spec in card.outputs}
-    tensors = []
+    tensors: list[dict[str, Any]] = []
+    tail: list[memoryview] = []
     for name, array in outputs.items():
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
+        if array.dtype.kind == "f" and not is_finite(array):
             raise RequestError(500, f"the model answered with a number that is not finite in output {name}")
-        tensors.append(
-            {
-                "name": name,
-                "datatype": specs[name].dtype,
-                "shape": array.shape,
-                "data": np.ascontiguousarray(array).reshape(-1),
-            }
-        )
+        flat = np.ascontiguousarray(array).reshape(-1)
+        tensor: dict[str, Any] = {"name": name, "datatype": specs[name].dtype, "shape": array.shape}
+        if name in binary_outputs:
+            tensor["parameters"] = {"binary_data_size": flat.nbytes}
+            tail.append(flat.data)
+        else:
+            tensor["data"] = flat
+        tensors.append(tensor)
     response: dict[str, Any] = {"model_name": card.name, "model_version": str(card.version), "outputs": tensors}
     if request_id is not None:
         response["id"] = request_id
-    return orjson.dumps(response, option=orjson.OPT_SERIALIZE_NUMPY)
+    document = orjson.dumps(response, option=orjson.OPT_SERIALIZE_NUMPY)
+    return (b"".join((document, *tail)), len(document)) if tail else (document, None)
 
 
 def server_metadata(version: str) -> dict[str, Any]:
@@ -82,7 +104,7 @@ def model_metadata(card: ModelCard) -> dict[str, Any]:
     }
 
 
-def parse_object(body: bytes) -> dict[str, Any]:
+def parse_object(body: bytes | memoryview) -> dict[str, Any]:
     """The body as a JSON object. Raises RequestError."""
     if not body:
         raise RequestError(400, "the body is empty; expected a JSON object")
@@ -95,11 +117,11 @@ def parse_object(body: bytes) -> dict[str, Any]:
     return document
 
 
-def _inputs(tensors: Any, specs: tuple[TensorSpec, ...], max_rows: int) -> dict[str, Array]:
+def _inputs(tensors: Any, specs: tuple[TensorSpec, ...], max_rows: int, tail: binary.Tail | None) -> dict[str, Array]:
     declared = {spec.name: spec for spec in specs}
-    names = ", ".join(declared)
     if not isinstance(tensors, list) or not tensors:
-        raise RequestError(400, f"inputs={shown(tensors)} is not valid; expected a list with the tensors {names}")
+        valid = f"a list with the tensors {', '.join(declared)}"
+        raise RequestError(400, f"inputs={shown(tensors)} is not valid; expected {valid}")
     arrays: dict[str, Array] = {}
     for index, tensor in enumerate(tensors):
         if not isinstance(tensor, dict):
@@ -107,33 +129,50 @@ def _inputs(tensors: Any, specs: tuple[TensorSpec, ...], max_rows: int) -> dict[
         name = tensor.get("name")
         spec = declared.get(name) if isinstance(name, str) else None
         if spec is None:
-            raise RequestError(400, f"inputs[{index}].name={shown(name)} is not valid; expected one of {names}")
+            valid = f"one of {', '.join(declared)}"
+            raise RequestError(400, f"inputs[{index}].name={shown(name)} is not valid; expected {valid}")
         if spec.name in arrays:
             raise RequestError(400, f"inputs[{index}].name={shown(name)} is there twice; expected each tensor once")
         if tensor.get("datatype") != spec.dtype:
             given = shown(tensor.get("datatype"))
             raise RequestError(400, f"inputs[{name}].datatype={given} is not valid; expected {spec.dtype}")
-        _refuse_binary(tensor.get("parameters"), f"inputs[{name}].parameters")
-        shape = checked_shape(spec, tensor.get("shape"), max_rows)
-        if "data" not in tensor:
-            raise RequestError(400, f"inputs[{name}].data is missing; expected a list of {spec.dtype} values")
-        arrays[spec.name] = to_array(spec, tensor["data"], shape)
-    missing = [name for name in declared if name not in arrays]
-    if missing:
-        raise RequestError(400, f"inputs[{missing[0]}] is missing; expected the tensors {names}")
-    if len({array.shape[0] for array in arrays.values()}) != 1:
-        raise RequestError(400, f"the inputs {names} differ in their first dimension; expected one batch size")
+        arrays[spec.name] = _data(spec, tensor, checked_shape(spec, tensor.get("shape"), max_rows), tail)
+    _check_together(arrays, declared)
     return arrays
 
 
-def _outputs(wanted: Any, specs: tuple[TensorSpec, ...]) -> tuple[str, ...]:
-    """The outputs to answer with, in the order asked for; all when none is asked for."""
-    declared = [spec.name for spec in specs]
+def _check_together(arrays: dict[str, Array], declared: dict[str, TensorSpec]) -> None:
+    names = ", ".join(declared)
+    for name in declared:
+        if name not in arrays:
+            raise RequestError(400, f"inputs[{name}] is missing; expected the tensors {names}")
+    if len({array.shape[0] for array in arrays.values()}) != 1:
+        raise RequestError(400, f"the inputs {names} differ in their first dimension; expected one batch size")
+
+
+def _data(spec: TensorSpec, tensor: dict[str, Any], shape: tuple[int, ...], tail: binary.Tail | None) -> Array:
+    """One input's values, from its `data` or from the bytes behind the JSON."""
+    parameters = checked(tensor.get("parameters"), f"inputs[{spec.name}].parameters")
+    if "binary_data_size" not in parameters:
+        if "data" not in tensor:
+            raise RequestError(400, f"inputs[{spec.name}].data is missing; expected a list of {spec.dtype} values")
+        return to_array(spec, tensor["data"], shape)
+    size, field = parameters["binary_data_size"], f"inputs[{spec.name}].parameters.binary_data_size"
+    if "data" in tensor:
+        raise RequestError(400, f"{field}={shown(size)} is not valid beside data; expected one of the two")
+    if tail is None:
+        raise binary.no_tail(field, size)
+    return raw_to_array(spec, tail.take(field, size), shape)
+
+
+def _outputs(wanted: Any, specs: tuple[TensorSpec, ...], all_binary: bool) -> tuple[tuple[str, ...], frozenset[str]]:
+    """The outputs to answer with, in the order asked for (all when none is), and those of them to answer as bytes."""
+    declared = tuple([spec.name for spec in specs])
     if wanted is None or wanted == []:
-        return tuple(declared)
+        return declared, frozenset(declared) if all_binary else frozenset()
     if not isinstance(wanted, list):
         raise RequestError(400, f"outputs={shown(wanted)} is not valid; expected a list of objects with a name")
-    names: list[str] = []
+    names: dict[str, bool] = {}
     for index, entry in enumerate(wanted):
         name = entry.get("name") if isinstance(entry, dict) else None
         if not isinstance(name, str) or name not in declared:
@@ -141,20 +180,7 @@ def _outputs(wanted: Any, specs: tuple[TensorSpec, ...]) -> tuple[str, ...]:
             raise RequestError(
                 400, f"outputs[{index}].name={given} is not valid; expected one of {', '.join(declared)}"
             )
-        _refuse_binary(entry.get("parameters"), f"outputs[{name}].parameters")
         if name not in names:
-            names.append(name)
-    return tuple(names)
-
-
-def _refuse_binary(parameters: Any, field: str) -> None:
-    """Parameters are free, but those that ask for the binary extension must not be ignored silently."""
-    if parameters is None:
-        return
-    if not isinstance(parameters, dict):
-        raise RequestError(400, f"{field}={shown(parameters)} is not valid; expected an object")
-    for key in ("binary_data", "binary_data_output", "binary_data_size"):
-        if parameters.get(key):
-            raise RequestError(
-                400, f"{field}.{key}={shown(parameters[key])} is not valid; this server speaks JSON only"
-            )
+            field = f"outputs[{name}].parameters"
+            names[name] = flag(checked(entry.get("parameters"), field), "binary_data", field, default=all_binary)
+    return tuple(names), frozenset(name for name, is_binary in names.items() if is_binary)

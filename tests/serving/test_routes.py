@@ -1,6 +1,8 @@
 """A model's routes as an ASGI app over a real ONNX session, without Ray or a network."""
 
 import asyncio
+import gzip
+import zlib
 from typing import Any
 
 import numpy as np
@@ -114,12 +116,70 @@ def test_a_large_body_is_refused_unread_when_announced_and_early_when_not(predic
         assert str(MAX_BODY) in reply.json["error"]
 
 
-def test_headers_that_announce_another_encoding_are_refused(predictors: dict[str, Predictor]) -> None:
+def binary_fraud_request(rows: int, **request: Any) -> tuple[bytes, dict[str, str], Any]:
+    """Body and header of a request whose tensor follows its JSON."""
+    _, features = fraud_request(rows)
+    parameters = {"binary_data_size": features.nbytes}
+    tensor = {"name": "features", "datatype": "FP32", "shape": [rows, 29], "parameters": parameters}
+    head = orjson.dumps({"id": "r1", "inputs": [tensor]} | request)
+    return head + features.tobytes(), {"Inference-Header-Content-Length": str(len(head))}, features
+
+
+def test_binary_tensors_both_ways(predictors: dict[str, Predictor]) -> None:
+    outputs = [{"name": "reasons", "parameters": {"binary_data": True}}, {"name": "score"}]
+    body, headers, features = binary_fraud_request(4, outputs=outputs)
+    reply = call_app(routes_of(predictors["fraud"])[0], "POST", "/v2/models/fraud/infer", body, headers)
+    assert (reply.status, reply.headers["content-type"]) == (200, "application/octet-stream")
+    json_bytes = int(reply.headers["inference-header-content-length"])
+    document = orjson.loads(reply.body[:json_bytes])
+    score, _, expected_reasons = expected_fraud(features)
+    reasons = np.frombuffer(reply.body[json_bytes:], dtype=np.float32).reshape(4, 29)
+    np.testing.assert_allclose(reasons, expected_reasons, atol=1e-6)
+    np.testing.assert_allclose(document["outputs"][1]["data"], score, atol=1e-6)
+
+
+def test_binary_input_alone_is_answered_in_json(predictors: dict[str, Predictor]) -> None:
+    body, headers, features = binary_fraud_request(2)
+    reply = call_app(routes_of(predictors["fraud"])[0], "POST", "/v2/models/fraud/infer", body, headers)
+    assert reply.headers["content-type"] == "application/json"
+    assert "inference-header-content-length" not in reply.headers
+    np.testing.assert_allclose(reply.json["outputs"][0]["data"], expected_fraud(features)[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "+5", "1e3", " 7", "x", "10000000", "9" * 5000, "\u00b2"])
+def test_a_wrong_length_of_the_json_is_named(predictors: dict[str, Predictor], value: str) -> None:
+    body, _, _ = binary_fraud_request(1)
     routes, _ = routes_of(predictors["fraud"])
+    headers = {"Inference-Header-Content-Length": value}
+    reply = call_app(routes, "POST", "/v2/models/fraud/infer", body, headers)
+    assert reply.status == 400
+    assert "header Inference-Header-Content-Length=" in reply.json["error"]
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate"])
+@pytest.mark.parametrize("chunk_bytes", [None, 10])
+def test_compressed_bodies_are_understood(
+    predictors: dict[str, Predictor], coding: str, chunk_bytes: int | None
+) -> None:
+    body, headers, features = binary_fraud_request(3)
+    packed = gzip.compress(body) if coding == "gzip" else zlib.compress(body)
+    headers["content-encoding"] = coding
+    routes, _ = routes_of(predictors["fraud"])
+    reply = call_app(routes, "POST", "/v2/models/fraud/infer", packed, headers, chunk_bytes=chunk_bytes)
+    np.testing.assert_allclose(reply.json["outputs"][0]["data"], expected_fraud(features)[0], atol=1e-6)
+
+
+def test_compressed_bodies_are_bounded_and_other_codings_refused(predictors: dict[str, Predictor]) -> None:
+    routes, _ = routes_of(predictors["fraud"])
+
+    def status(body: bytes, coding: str) -> int:
+        return call_app(routes, "POST", "/v2/models/fraud/infer", body, {"content-encoding": coding}).status
+
     body, _ = fraud_request()
-    gzip = call_app(routes, "POST", "/v2/models/fraud/infer", body, {"content-encoding": "gzip"})
-    binary = call_app(routes, "POST", "/v2/models/fraud/infer", body, {"Inference-Header-Content-Length": "3"})
-    assert (gzip.status, binary.status) == (415, 400)
+    assert status(gzip.compress(bytes(100 * MAX_BODY)), "gzip") == 413
+    assert status(body, "gzip") == 400
+    assert status(gzip.compress(body)[:-1], "gzip") == 400
+    assert [status(body, coding) for coding in ("br", "gzip, gzip", "zstd")] == [415] * 3
 
 
 class FailingFake:

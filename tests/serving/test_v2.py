@@ -68,10 +68,12 @@ def test_decodes_flat_and_nested_data_alike() -> None:
         assert decoded.outputs == ("a", "b")
 
 
-def test_id_and_requested_outputs_are_kept_in_order() -> None:
-    document = request() | {"id": "i", "outputs": [{"name": "b"}, {"name": "a"}, {"name": "b"}], "parameters": {"p": 1}}
+def test_id_and_requested_outputs_are_kept_in_order_and_unknown_parameters_are_harmless() -> None:
+    outputs = [{"name": "b"}, {"name": "a", "parameters": {"binary_data": False, "p": []}}, {"name": "b"}]
+    ignored = {"p": 1, "sequence_id": 7, "priority": 2}
+    document = request(parameters={"p": None}) | {"id": "i", "outputs": outputs, "parameters": ignored}
     decoded = v2.decode_infer_request(json.dumps(document).encode(), CARD, max_rows=8)
-    assert (decoded.id, decoded.outputs) == ("i", ("b", "a"))
+    assert (decoded.id, decoded.outputs, decoded.binary_outputs) == ("i", ("b", "a"), frozenset())
 
 
 @pytest.mark.parametrize(
@@ -117,8 +119,20 @@ def test_id_and_requested_outputs_are_kept_in_order() -> None:
         (request() | {"outputs": [{"name": "c"}]}, "outputs[0].name='c' is not valid; expected one of a, b"),
         (request() | {"outputs": "a"}, "outputs='a'"),
         (request() | {"outputs": ["a"]}, "outputs[0].name='a'"),
-        (request() | {"parameters": {"binary_data_output": True}}, "speaks JSON only"),
-        (request(parameters={"binary_data_size": 12}), "inputs[x].parameters.binary_data_size=12"),
+        (request() | {"parameters": {"binary_data_output": 1}}, "parameters.binary_data_output=1 is not valid"),
+        (request() | {"parameters": [1]}, "parameters=[1] is not valid; expected an object"),
+        (request(parameters="p"), "inputs[x].parameters='p' is not valid; expected an object"),
+        (request(parameters={"binary_data_size": 12}), "binary_data_size=12 is not valid beside data"),
+        (request(parameters={"binary_data_size": 12}, data=...), "needs the header Inference-Header-Content-Length"),
+        (request(parameters={"shared_memory_region": "r"}), "shared memory is not supported"),
+        (
+            request() | {"outputs": [{"name": "a", "parameters": {"classification": 3}}]},
+            "outputs[a].parameters.classification=3 is not valid",
+        ),
+        (
+            request() | {"outputs": [{"name": "a", "parameters": {"binary_data": "yes"}}]},
+            "outputs[a].parameters.binary_data='yes' is not valid; expected true or false",
+        ),
     ],
 )
 def test_what_is_wrong_is_named(document: Any, words: str) -> None:
@@ -174,7 +188,7 @@ def test_what_is_decoded_is_what_was_encoded(case: tuple[Dtype, Any], nested: bo
     decoded = v2.decode_infer_request(orjson.dumps({"id": request_id, "inputs": [tensor]}), card, max_rows=8)
     assert decoded.inputs["t"].dtype == NUMPY[dtype]
     np.testing.assert_array_equal(decoded.inputs["t"], array, strict=True)
-    answer = orjson.loads(v2.encode_infer_response(card, decoded.id, {"t": decoded.inputs["t"]}))
+    answer = orjson.loads(v2.encode_infer_response(card, decoded.id, {"t": decoded.inputs["t"]})[0])
     assert (answer["id"], answer["model_name"], answer["model_version"]) == (request_id, "any", "3")
     back = np.array(answer["outputs"][0]["data"], dtype=NUMPY[dtype]).reshape(answer["outputs"][0]["shape"])
     np.testing.assert_array_equal(back, array, strict=True)

@@ -1,8 +1,12 @@
 """An ONNX file to a session whose inputs and outputs are the card's."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import onnxruntime
+from google.protobuf.message import DecodeError
+from onnx import ModelProto, TensorProto
 
 from drillyard.core.contract import MODEL_FILE, ModelCard, ModelRef, TensorSpec
 from drillyard.core.errors import ArtifactRefused
@@ -20,9 +24,11 @@ _ERROR = 3  # onnxruntime's log severity: warnings about optimisations are of no
 def open_session(path: Path, *, threads: int, ref: ModelRef) -> onnxruntime.InferenceSession:
     """A CPU session on `threads` threads. Raises ArtifactRefused when the file is no graph this machine can run.
 
-    The model is given as bytes, so a graph whose weights lie in other files ("external data", a way to read any file
-    of the server) has no folder to resolve them in and is refused.
+    A graph that names other files is refused before onnxruntime sees it; and it sees bytes only, so it has no folder to
+    look for such files in.
     """
+    content = path.read_bytes()
+    refuse_external_data(content, ref)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -30,9 +36,39 @@ def open_session(path: Path, *, threads: int, ref: ModelRef) -> onnxruntime.Infe
     # Spinning threads burn the cores that the web server and HAProxy need between two requests.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        return onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its errors share no base class of their own
         raise ArtifactRefused(str(ref), f"{MODEL_FILE} cannot be loaded: {error}") from None
+
+
+def refuse_external_data(content: bytes, ref: ModelRef) -> None:
+    """Raises ArtifactRefused when a tensor of the graph lies in another file, wherever in the graph the tensor is.
+
+    Such "external data" (https://onnx.ai/onnx/repo-docs/ExternalData.html) names a path, and with it any file that the
+    server can read. What drillyard exports holds all its weights, so none is one of ours. Parsing opens no file.
+    """
+    try:
+        model = ModelProto.FromString(content)
+    except DecodeError as error:
+        raise ArtifactRefused(str(ref), f"{MODEL_FILE} cannot be loaded: {error}") from None
+    for tensor in _messages(model, TensorProto):
+        if tensor.external_data or tensor.data_location == TensorProto.EXTERNAL:
+            reason = f"{MODEL_FILE} keeps tensor {tensor.name!r} in another file; expected all weights in {MODEL_FILE}"
+            raise ArtifactRefused(str(ref), reason)
+
+
+def _messages(message: Any, kind: type) -> Iterator[Any]:
+    """Every message of that kind below this one: attributes, subgraphs and functions hold tensors too.
+
+    As deep as protobuf nests, which its parser limits to 100.
+    """
+    for field, value in message.ListFields():
+        if field.message_type is None:
+            continue
+        for inner in value if field.is_repeated else (value,):
+            if isinstance(inner, kind):
+                yield inner
+            yield from _messages(inner, kind)
 
 
 def check_signature(session: onnxruntime.InferenceSession, card: ModelCard) -> None:

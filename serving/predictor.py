@@ -4,10 +4,12 @@ The other two verbs of the serving seam, decode and encode, are the protocol's: 
 """
 
 import time
+from zipfile import BadZipFile
 
 import numpy as np
 
 from drillyard.core.contract import MODEL_FILE, SAMPLES_FILE
+from drillyard.core.errors import ArtifactRefused
 from serving.artifact import LocalModel
 from serving.graph import check_signature, open_session
 from serving.protocol.errors import RequestError
@@ -18,13 +20,16 @@ class Predictor:
     """A model version, ready to answer. Safe to call from several threads (onnxruntime sessions are)."""
 
     def __init__(self, model: LocalModel, *, threads: int) -> None:
-        """Raises ArtifactRefused when the graph's inputs and outputs are not the card's."""
+        """Raises ArtifactRefused: inputs or outputs are not the card's, samples are not plain arrays."""
         self.card = model.card
         self._session = open_session(model.path / MODEL_FILE, threads=threads, ref=model.ref)
         check_signature(self._session, self.card)
         self._all_outputs = tuple(spec.name for spec in self.card.outputs)
-        with np.load(model.path / SAMPLES_FILE, allow_pickle=False) as samples:
-            self._samples: dict[str, Array] = {s.name: samples[f"input.{s.name}"][:8] for s in self.card.inputs}
+        try:
+            with np.load(model.path / SAMPLES_FILE, allow_pickle=False) as samples:
+                self._samples: dict[str, Array] = {s.name: samples[f"input.{s.name}"][:8] for s in self.card.inputs}
+        except (ValueError, KeyError, BadZipFile) as error:  # objects instead of numbers, no such tensor, no archive
+            raise ArtifactRefused(str(model.ref), f"{SAMPLES_FILE} cannot be read: {error}") from None
         self.row_time_s = 0.0  # of one row, measured by warm_up
 
     def warm_up(self, rounds: int = 5) -> None:

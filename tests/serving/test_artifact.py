@@ -1,10 +1,12 @@
 """Only the file its card describes is served, and a cached version needs no registry."""
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
@@ -135,29 +137,127 @@ def test_a_fixed_batch_is_refused(tmp_path: Path) -> None:
         Predictor(LocalModel(path=tmp_path, card=card), threads=1)
 
 
-def test_weights_in_other_files_are_refused(tmp_path: Path) -> None:
-    """External data could name any file of the server; a graph from bytes has no folder to find one in."""
-    (tmp_path / "secret").write_bytes(bytes(range(8)))
+def external_tensor(location: str) -> TensorProto:
+    """Two floats that lie at the start of that file."""
     weight = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[2], data_location=TensorProto.EXTERNAL)
-    for key, value in (("location", "../secret"), ("offset", "0"), ("length", "8")):
+    for key, value in (("location", location), ("offset", "0"), ("length", "8")):
         weight.external_data.add(key=key, value=value)
+    return weight
+
+
+def as_initializer(weight: TensorProto) -> onnx.ModelProto:
+    return small_model([helper.make_node("Add", ["x", "w"], ["y"])], [weight])
+
+
+def as_constant(weight: TensorProto) -> onnx.ModelProto:
+    constant = helper.make_node("Constant", [], ["w"], value=weight)
+    return small_model([constant, helper.make_node("Add", ["x", "w"], ["y"])])
+
+
+def in_a_subgraph(weight: TensorProto) -> onnx.ModelProto:
+    z = helper.make_tensor_value_info("z", TensorProto.FLOAT, None)
+    branch = helper.make_graph([helper.make_node("Add", ["x", "w"], ["z"])], "branch", [], [z], [weight])
+    yes = helper.make_node("Constant", [], ["yes"], value=helper.make_tensor("t", TensorProto.BOOL, [], [True]))
+    return small_model([yes, helper.make_node("If", ["yes"], ["y"], then_branch=branch, else_branch=branch)])
+
+
+def in_a_function(weight: TensorProto) -> onnx.ModelProto:
+    opset = helper.make_opsetid("", 20)
+    body = [helper.make_node("Constant", [], ["w"], value=weight), helper.make_node("Add", ["a", "w"], ["b"])]
+    model = small_model([helper.make_node("Plus", ["x"], ["y"], domain="own")])
+    model.functions.append(helper.make_function("own", "Plus", ["a"], ["b"], body, [opset]))
+    model.opset_import.append(helper.make_opsetid("own", 1))
+    return model
+
+
+def sparse(weight: TensorProto) -> onnx.ModelProto:
+    model = small_model([helper.make_node("Add", ["x", "w"], ["y"])])
+    indices = helper.make_tensor("i", TensorProto.INT64, [2], [0, 1])
+    model.graph.sparse_initializer.append(helper.make_sparse_tensor(weight, indices, [2]))
+    return model
+
+
+def small_model(nodes: list[Any], weights: list[TensorProto] | None = None) -> onnx.ModelProto:
+    """x FP32 (batch, 2) -> y FP32 (batch, 2)."""
     x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 2])
     y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 2])
-    graph = helper.make_graph([helper.make_node("Add", ["x", "w"], ["y"])], "g", [x], [y], [weight])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    graph = helper.make_graph(nodes, "g", [x], [y], weights or [])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+
+
+@pytest.mark.parametrize("place", [as_initializer, as_constant, in_a_subgraph, in_a_function, sparse])
+def test_weights_in_other_files_are_refused_before_onnxruntime_sees_the_graph(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: Callable[[TensorProto], onnx.ModelProto]
+) -> None:
+    """External data could name any file of the server, wherever in the graph the tensor stands."""
     folder = tmp_path / "model"
     folder.mkdir()
-    (folder / MODEL_FILE).write_bytes(model.SerializeToString())
-    for location in ("../secret", "secret", str(tmp_path / "secret")):
-        weight.external_data[0].value = location
-        model.graph.initializer[0].CopyFrom(weight)
-        (folder / MODEL_FILE).write_bytes(model.SerializeToString())
-        with pytest.raises(ArtifactRefused, match="cannot be loaded"):
+    for file in (tmp_path / "secret", folder / "weights"):
+        file.write_bytes(bytes(range(8)))
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr("serving.graph.onnxruntime", None)  # to open a session would now be an AttributeError
+    for location in ("../secret", "weights", str(tmp_path / "secret"), ""):
+        (folder / MODEL_FILE).write_bytes(place(external_tensor(location)).SerializeToString())
+        with pytest.raises(ArtifactRefused, match="keeps tensor 'w' in another file"):
             open_session(folder / MODEL_FILE, threads=1, ref=REF)
 
 
+def test_a_tensor_that_only_names_a_file_is_refused_too(tmp_path: Path) -> None:
+    """Its data location says otherwise, and it is not for us to guess what a later onnxruntime believes."""
+    weight = external_tensor("weights")
+    weight.data_location = TensorProto.DEFAULT
+    (tmp_path / MODEL_FILE).write_bytes(as_initializer(weight).SerializeToString())
+    with pytest.raises(ArtifactRefused, match="in another file"):
+        open_session(tmp_path / MODEL_FILE, threads=1, ref=REF)
+
+
+def test_a_graph_that_holds_its_weights_is_opened(tmp_path: Path) -> None:
+    for place in (as_initializer, as_constant, in_a_subgraph, in_a_function):
+        weight = helper.make_tensor("w", TensorProto.FLOAT, [2], [1.0, 2.0])
+        (tmp_path / MODEL_FILE).write_bytes(place(weight).SerializeToString())
+        session = open_session(tmp_path / MODEL_FILE, threads=1, ref=REF)
+        assert session.run(None, {"x": np.zeros((1, 2), dtype=np.float32)})[0].tolist() == [[1.0, 2.0]]
+
+
+def test_a_refused_graph_never_enters_the_cache(tmp_path: Path) -> None:
+    """The hash is right: whoever may register a version also writes its card."""
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    source, cache = tmp_path / "source", tmp_path / "cache"
+    tiny_models.write_fraud(source)
+    (source / MODEL_FILE).write_bytes(as_initializer(external_tensor("samples.npz")).SerializeToString())
+    rewrite_card(source, onnx_sha256=hashlib.sha256((source / MODEL_FILE).read_bytes()).hexdigest())
+    tiny_models.register(uri, "fraud", source)
+    with pytest.raises(ArtifactRefused, match="in another file"):
+        fetch(ModelRef.parse("fraud"), tracking_uri=uri, cache=cache)
+    assert list((cache / "fraud").iterdir()) == []
+
+
+class Bomb:
+    """Unpickling it makes a folder."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+
+    def __reduce__(self) -> Any:
+        return Path.mkdir, (self.target,)
+
+
+def test_a_pickle_among_the_samples_is_not_loaded(tmp_path: Path) -> None:
+    target = tmp_path / "made-by-a-pickle"
+    tiny_models.write_fraud(tmp_path / "1")
+    np.savez(tmp_path / "1" / SAMPLES_FILE, allow_pickle=True, **{"input.features": np.array([Bomb(target)])})
+    rewrite_card(
+        tmp_path / "1", samples_sha256=hashlib.sha256((tmp_path / "1" / SAMPLES_FILE).read_bytes()).hexdigest()
+    )
+    with pytest.raises(ArtifactRefused, match=r"samples\.npz cannot be read.*allow_pickle=False"):
+        Predictor(verify(tmp_path / "1", REF), threads=1)
+    assert not target.exists()
+    with np.load(tmp_path / "1" / SAMPLES_FILE, allow_pickle=True) as samples:
+        samples["input.features"]  # the bomb is a real one
+    assert target.exists()
+
+
 def test_a_file_that_is_no_graph_is_refused(tmp_path: Path) -> None:
-    assert onnx  # the helper above needs it; the server itself does not import it
     (tmp_path / MODEL_FILE).write_bytes(b"no graph")
     with pytest.raises(ArtifactRefused, match="cannot be loaded"):
         open_session(tmp_path / MODEL_FILE, threads=1, ref=REF)

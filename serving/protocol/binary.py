@@ -11,7 +11,7 @@ from serving.protocol.errors import RequestError, shown
 EXTENSION = "binary_tensor_data"  # its name in the server's metadata
 HEADER = b"inference-header-content-length"  # the JSON's bytes, when binary data follows it
 CONTENT_TYPE = b"application/octet-stream"  # of bodies that are not JSON alone
-_NAME = "Inference-Header-Content-Length"  # as people write it
+HEADER_NAME = "Inference-Header-Content-Length"  # as people write it
 
 
 def json_bytes(value: bytes, body_bytes: int) -> int | None:
@@ -21,7 +21,7 @@ def json_bytes(value: bytes, body_bytes: int) -> int | None:
     # Twenty digits are more than any body has bytes; int() itself refuses thousands of them with a ValueError.
     if not value.isdigit() or len(value) > 20 or not 1 <= int(value) <= body_bytes:
         valid = f"the length of the JSON, from 1 to the body's {body_bytes} bytes"
-        raise RequestError(400, f"header {_NAME}={shown(value.decode('latin-1'))} is not valid; expected {valid}")
+        raise RequestError(400, f"header {HEADER_NAME}={shown(value.decode('latin-1'))} is not valid; expected {valid}")
     return int(value)
 
 
@@ -48,4 +48,4 @@ class Tail:
 
 def no_tail(field: str, size: Any) -> RequestError:
     """A tensor claims binary data in a request that was sent as JSON alone."""
-    return RequestError(400, f"{field}={shown(size)} is not valid; binary data needs the header {_NAME}")
+    return RequestError(400, f"{field}={shown(size)} is not valid; binary data needs the header {HEADER_NAME}")

@@ -1,52 +1,50 @@
 """The OpenAPI 3.1 description of every route, made from the cards, and a page that shows it without foreign scripts."""
 
 from html import escape
-from typing import Any
 
 import orjson
 
-from drillyard.core.contract import Dtype, ModelCard, TensorSpec
-from serving.protocol import people
+from drillyard.core.contract import ModelCard
+from serving.protocol import binary, people, schemas
+from serving.protocol.schemas import Json
 
-Json = dict[str, Any]
-
-_ITEMS: dict[Dtype, Json] = {
-    "FP32": {"type": "number"},
-    "FP64": {"type": "number"},
-    "UINT8": {"type": "integer", "minimum": 0, "maximum": 255},
-    "INT64": {"type": "integer"},
-    "BOOL": {"type": "boolean"},
+_FAULTS = {
+    "400": "The request is not valid",
+    "401": "The server asks for an API key, and the request has none that is valid",
+    "404": "There is no such model or version",
+    "413": "Too many bytes, rows or pixels",
+    "415": "The content type or encoding is not known",
+    "503": "The model cannot take the request now",
 }
-_BAD_REQUEST = ("400", "404", "405", "413", "415")
+_BODY_FAULTS = ("400", "401", "413", "415", "503")
+_COMPRESSION = "May be compressed: Content-Encoding gzip or deflate."
+_HEADER = binary.HEADER_NAME
 
 
 def document(cards: tuple[ModelCard, ...], version: str) -> Json:
     """The whole description."""
     paths: Json = {
-        "/v2": {"get": _operation("Server metadata")},
-        "/v2/health/live": {"get": _operation("Is the server alive?")},
-        "/v2/health/ready": {"get": _operation("Does every model answer?", errors=("503",))},
-        "/metrics": {"get": _operation("Metrics in the Prometheus text format", content="text/plain")},
-        "/docs": {"get": _operation("This description as a page", content="text/html")},
-        "/openapi.json": {"get": _operation("This description")},
+        "/v2": {"get": _get("Server metadata", _json(schemas.SERVER))},
+        "/v2/health/live": {"get": _get("Is the server alive?", _json(schemas.yes("live")), faults=())},
+        "/v2/health/ready": {"get": _get("Does every model answer?", _json(schemas.yes("ready")), faults=("503",))},
+        "/metrics": {"get": _get("Metrics in the Prometheus text format", {"text/plain": {}})},
+        "/docs": {"get": _get("This description as a page", {"text/html": {}})},
+        "/openapi.json": {"get": _get("This description", _json({"type": "object"}))},
     }
     for card in cards:
         for root in (f"/v2/models/{card.name}", f"/v2/models/{card.name}/versions/{card.version}"):
-            paths[root] = {"get": _operation(f"Metadata of {card.name}")}
-            paths[f"{root}/ready"] = {"get": _operation(f"Does {card.name} answer?")}
-            infer = _operation(f"Ask {card.name} in tensors", errors=_BAD_REQUEST)
-            infer["requestBody"] = _body("application/json", _infer_schema(card))
-            paths[f"{root}/infer"] = {"post": infer}
+            faults = ("401", "503") if root.endswith(card.name) else ("401", "404", "503")
+            paths[root] = {"get": _get(f"Metadata of {card.name}", _json(schemas.metadata(card)), faults=faults)}
+            ready = _json(schemas.yes("ready"))
+            paths[f"{root}/ready"] = {"get": _get(f"Does {card.name} answer?", ready, faults=faults)}
+            paths[f"{root}/infer"] = {"post": _infer(card, faults)}
         if (form := people.form_of(card)) is not people.Form.NONE:
-            ask = _operation(f"Ask {card.name} in {form.value}", errors=_BAD_REQUEST)
-            ask["requestBody"] = _people_body(card, form)
-            paths[f"/predict/{card.name}"] = {"post": ask}
-    error = {"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}}}
+            paths[f"/predict/{card.name}"] = {"post": _predict(card, form)}
     return {
         "openapi": "3.1.0",
         "info": {"title": "drillyard", "version": version},
         "paths": paths,
-        "components": {"schemas": {"Error": error}},
+        "components": {"schemas": {"Error": schemas.ERROR}},
     }
 
 
@@ -55,11 +53,10 @@ def page(described: Json) -> str:
     rows = []
     for path, methods in described["paths"].items():
         for method, operation in methods.items():
-            body = operation.get("requestBody", {}).get("content", {})
-            shown = escape(orjson.dumps(body, option=orjson.OPT_INDENT_2).decode()) if body else ""
-            detail = f"<details><summary>request body</summary><pre>{shown}</pre></details>" if body else ""
+            codes = ", ".join(operation["responses"])
             rows.append(
-                f"<h3><code>{method.upper()} {escape(path)}</code></h3><p>{escape(operation['summary'])}</p>{detail}"
+                f"<h3><code>{method.upper()} {escape(path)}</code></h3><p>{escape(operation['summary'])}</p>"
+                f"<p>Answers {codes}</p>{_detail(operation)}"
             )
     return (
         "<!doctype html><html lang=en><meta charset=utf-8><title>drillyard</title>"
@@ -68,48 +65,46 @@ def page(described: Json) -> str:
     )
 
 
-def _operation(summary: str, *, content: str = "application/json", errors: tuple[str, ...] = ()) -> Json:
-    failure = _body("application/json", {"$ref": "#/components/schemas/Error"})["content"]
-    responses: Json = {"200": {"description": "OK", "content": {content: {}}}}
-    for code in errors:
-        responses[code] = {"description": "The fault is named in `error`", "content": failure}
+def _detail(operation: Json) -> str:
+    """What an operation takes, to be unfolded."""
+    taken = {key: operation[key] for key in ("parameters", "requestBody") if key in operation}
+    if not taken:
+        return ""
+    shown = escape(orjson.dumps(taken, option=orjson.OPT_INDENT_2).decode())
+    return f"<details><summary>request</summary><pre>{shown}</pre></details>"
+
+
+def _infer(card: ModelCard, faults: tuple[str, ...]) -> Json:
+    """Inference on tensors, as JSON or with binary data behind it."""
+    length = {"type": "integer", "minimum": 1}
+    about = "The length of the JSON in bytes, when binary data follows it"
+    answers = _json(schemas.infer_answer(card)) | {binary.CONTENT_TYPE.decode(): {"schema": schemas.BINARY}}
+    operation = _operation(f"Ask {card.name} in tensors", answers, tuple(sorted({*faults, *_BODY_FAULTS})))
+    operation["responses"]["200"]["headers"] = {_HEADER: {"description": about, "schema": length}}
+    operation["parameters"] = [{"name": _HEADER, "in": "header", "description": about, "schema": length}]
+    sent = _json(schemas.infer_request(card)) | {binary.CONTENT_TYPE.decode(): {"schema": schemas.BINARY}}
+    operation["requestBody"] = {"required": True, "content": sent, "description": _COMPRESSION}
+    return operation
+
+
+def _predict(card: ModelCard, form: people.Form) -> Json:
+    """The route for people."""
+    operation = _operation(f"Ask {card.name} in {form.value}", _json(schemas.people_answer(card)), _BODY_FAULTS)
+    content = schemas.people_content(card, form)
+    operation["requestBody"] = {"required": True, "content": content, "description": _COMPRESSION}
+    return operation
+
+
+def _get(summary: str, answers: Json, *, faults: tuple[str, ...] = ("401",)) -> Json:
+    return _operation(summary, answers, faults)
+
+
+def _operation(summary: str, answers: Json, faults: tuple[str, ...]) -> Json:
+    failure = _json({"$ref": "#/components/schemas/Error"})
+    responses: Json = {"200": {"description": "OK", "content": answers}}
+    responses |= {code: {"description": f"{_FAULTS[code]}; `error` says why", "content": failure} for code in faults}
     return {"summary": summary, "responses": responses}
 
 
-def _body(content_type: str, schema: Json) -> Json:
-    return {"required": True, "content": {content_type: {"schema": schema}}}
-
-
-def _infer_schema(card: ModelCard) -> Json:
-    tensors = [_tensor_schema(spec) for spec in card.inputs]
-    inputs = {"type": "array", "minItems": len(tensors), "maxItems": len(tensors), "items": {"oneOf": tensors}}
-    names = [spec.name for spec in card.outputs]
-    output = {"type": "object", "required": ["name"], "properties": {"name": {"enum": names}}}
-    return {
-        "type": "object",
-        "required": ["inputs"],
-        "properties": {"id": {"type": "string"}, "inputs": inputs, "outputs": {"type": "array", "items": output}},
-    }
-
-
-def _tensor_schema(spec: TensorSpec) -> Json:
-    dims = [{"type": "integer", "minimum": 1} if dim == -1 else {"const": dim} for dim in spec.shape]
-    return {
-        "type": "object",
-        "required": ["name", "datatype", "shape", "data"],
-        "properties": {
-            "name": {"const": spec.name},
-            "datatype": {"const": spec.dtype},
-            "shape": {"type": "array", "prefixItems": dims, "minItems": len(dims), "maxItems": len(dims)},
-            "data": {"type": "array", "items": _ITEMS[spec.dtype], "description": "flat in row-major order"},
-        },
-    }
-
-
-def _people_body(card: ModelCard, form: people.Form) -> Json:
-    if form is people.Form.IMAGE:
-        kinds = {kind: {"schema": {"type": "string", "format": "binary"}} for kind in people.IMAGE_TYPES}
-        return {"required": True, "content": kinds}
-    fields = {name: {"type": "number"} for name in card.labels}
-    schema = {"type": "object", "required": list(fields), "properties": fields, "additionalProperties": False}
-    return _body("application/json", schema)
+def _json(schema: Json) -> Json:
+    return {"application/json": {"schema": schema}}

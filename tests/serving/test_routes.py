@@ -243,6 +243,11 @@ def test_openapi_describes_every_model_route_and_its_page_loads_nothing(cards: d
     assert document["paths"]["/predict/fraud"]["post"]["requestBody"]["content"]["application/json"]["schema"][
         "required"
     ] == list(FEATURES)
+    infer = document["paths"]["/v2/models/fraud/infer"]["post"]
+    assert set(infer["requestBody"]["content"]) == {"application/json", "application/octet-stream"}
+    assert [parameter["name"] for parameter in infer["parameters"]] == ["Inference-Header-Content-Length"]
+    assert set(infer["responses"]) == {"200", "400", "401", "413", "415", "503"}
+    assert "404" in document["paths"]["/v2/models/fraud/versions/1/infer"]["post"]["responses"]
     page = openapi.page(document)
     assert "POST /predict/vision" in page
     assert "src=" not in page

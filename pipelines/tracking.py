@@ -25,7 +25,7 @@ from mlflow.tracking import MlflowClient
 from mlflow.types import Schema, TensorSpec
 
 from drillyard.core import contract
-from drillyard.core.errors import ServiceUnreachable, UsageError
+from drillyard.core.errors import ServiceUnreachable, UsageError, brief
 from drillyard.core.settings import Settings
 from pipelines.loop import Record
 from pipelines.runfolder import RunFolder
@@ -56,7 +56,7 @@ def connect(settings: Settings) -> MlflowClient:
         client.search_experiments(max_results=1)
     except Exception as error:  # MLflow wraps driver, socket and HTTP errors of many kinds
         raise ServiceUnreachable(
-            "the MLflow tracking store", uri, f"check MLFLOW_TRACKING_URI and start it ({_brief(error)})"
+            "the MLflow tracking store", uri, f"check MLFLOW_TRACKING_URI and start it ({brief(error)})"
         ) from error
     return client
 
@@ -108,7 +108,7 @@ class LiveRun:
         try:
             self._client.log_batch(self.run_id, metrics=self._waiting)
         except Exception as error:  # any failure of the store; training must not die of it
-            self._say(f"tracking store lost ({_brief(error)}); training goes on, the run is kept in its folder")
+            self._say(f"tracking store lost ({brief(error)}); training goes on, the run is kept in its folder")
             self.run_id = None
         self._waiting, self._flushed = [], time.monotonic()
 
@@ -193,11 +193,6 @@ def _params(recipe: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     for key, value in recipe.items():
         flat |= _params(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
     return flat
-
-
-def _brief(error: Exception) -> str:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0][:200]
 
 
 def download_model(name: str, version: int, target: Path) -> Path:

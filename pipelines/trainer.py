@@ -55,7 +55,7 @@ def train(
     Uses one CUDA device a worker (NCCL) when the cluster has that many, else one CPU a worker (gloo).
     Raises TrainingFailed on divergence or when the workers keep dying, UsageError when they cannot fit the cluster.
     """
-    use_gpu = _check_room(workers)
+    use_gpu = check_room(workers)
     for key, value in _CONTROLLER_ENV.items():
         os.environ.setdefault(key, value)
     mailbox: Any = _Mailbox.remote()  # type: ignore[attr-defined]  # what the decorator adds is untyped
@@ -87,8 +87,8 @@ def train(
     return Trained(weights=outcome["weights"], records=records, device=outcome["device"], restarts=outcome["restarts"])
 
 
-def _check_room(workers: int) -> bool:
-    """Whether each worker gets a GPU. Raises UsageError when the cluster has too few CPUs."""
+def check_room(workers: int) -> bool:
+    """Whether each worker gets a GPU. Ray must be initialised. Raises UsageError when the cluster has too few CPUs."""
     resources = ray.cluster_resources()
     if workers < 1 or workers > resources.get("CPU", 0):
         raise UsageError("workers", workers, f"1 to {int(resources.get('CPU', 0))}, the cluster's CPUs")
@@ -184,6 +184,10 @@ class _RayPeer:
             return torch.load(Path(folder) / STATE_FILE, map_location="cpu", weights_only=True)
 
 
+def _device_name(device: torch.device) -> str:
+    return f"cuda ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else device.type
+
+
 def _work(config: dict[str, Any]) -> None:
     """What each Ray Train worker runs."""
     context = ray.train.get_context()
@@ -196,7 +200,7 @@ def _work(config: dict[str, Any]) -> None:
     if peer.device.type == "cpu":
         torch.set_num_threads(1)  # one CPU a worker: more threads would fight over the same cores
     if peer.rank == 0:
-        ray.get(peer.mailbox.put.remote("started", str(peer.device)))
+        ray.get(peer.mailbox.put.remote("started", _device_name(peer.device)))
     fit: Arrays = ray.get(config["fit"])
     fit_validation: Arrays = ray.get(config["fit_validation"])
     try:

@@ -86,3 +86,9 @@ class InvalidMeasurement(DrillyardError):
     """The measurement cannot be trusted, whatever it says."""
 
     exit_code = ExitCode.INVALID
+
+
+def brief(error: BaseException) -> str:
+    """The first line of an error's text, at most 300 characters; its type's name when it has none."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0][:300]

@@ -33,8 +33,9 @@ def pca_same_size(dataset: Dataset, seed: int) -> Array:
 
 def isolation_forest(dataset: Dataset, seed: int) -> Array:
     """Isolation forest (Liu et al. 2008) on known-good training rows; settings chosen on the validation slice."""
-    forest = IsolationForest(n_estimators=100, max_samples=8192, max_features=0.3, random_state=seed)
-    forest.fit(dataset.fit["features"])
+    rows = dataset.fit["features"]
+    forest = IsolationForest(n_estimators=100, max_samples=min(8192, len(rows)), max_features=0.3, random_state=seed)
+    forest.fit(rows)
     return -forest.score_samples(dataset.test.inputs["features"])
 
 

@@ -16,6 +16,8 @@ from pipelines.system import Dataset, Split
 
 FEATURES = (*(f"V{i}" for i in range(1, 29)), "Amount")  # Time is not a feature: it only orders the rows
 AMOUNT = FEATURES.index("Amount")
+ULB = "ulb-creditcard"
+UNFILTERED = "ulb-creditcard-unfiltered"  # the same files; the frauds of the past stay among what the model learns
 TRAIN_SHARE, VALIDATION_SHARE = 0.6, 0.2  # the rest is the test slice
 
 Matrix = np.ndarray[Any, Any]
@@ -31,12 +33,13 @@ class Transactions:
 
 def load(dataset: str, settings: Settings, say: Callable[[str], None] = lambda _: None) -> Dataset:
     """The named data set, split 60/20/20 by time. Raises SourceError, UsageError."""
-    if dataset == "ulb-creditcard":
-        paths = sources.fetch(dataset, settings, say)
-        return split(read_csv(paths["creditcard.csv"]), sources.fingerprint(dataset, paths))
+    if dataset in (ULB, UNFILTERED):
+        paths = sources.fetch(ULB, settings, say)
+        ref = sources.fingerprint(ULB, paths).model_copy(update={"name": dataset})
+        return split(read_csv(paths["creditcard.csv"]), ref, keep_frauds=dataset == UNFILTERED)
     if dataset == "synthetic-transactions":
         return split(synthetic(), sources.fingerprint(dataset, {}))
-    raise UsageError("dataset", dataset, "ulb-creditcard or synthetic-transactions")
+    raise UsageError("dataset", dataset, f"{ULB}, {UNFILTERED} or synthetic-transactions")
 
 
 def read_csv(path: Path) -> Transactions:
@@ -59,8 +62,8 @@ def synthetic(rows: int = 6000, seed: int = 0) -> Transactions:
     return Transactions(features=features.astype(np.float32), is_fraud=is_fraud)
 
 
-def split(transactions: Transactions, ref: DatasetRef) -> Dataset:
-    """Split by time, so that the future never informs the past."""
+def split(transactions: Transactions, ref: DatasetRef, *, keep_frauds: bool = False) -> Dataset:
+    """Split by time, so that the future never informs the past. The model sees frauds only if they are kept."""
     count = len(transactions.is_fraud)
     first, second = int(count * TRAIN_SHARE), int(count * (TRAIN_SHARE + VALIDATION_SHARE))
 
@@ -74,7 +77,7 @@ def split(transactions: Transactions, ref: DatasetRef) -> Dataset:
     return Dataset(
         ref=ref,
         labels=FEATURES,
-        fit=_legitimate(train),
+        fit=train.inputs if keep_frauds else _legitimate(train),
         fit_validation=_legitimate(validation),
         train=train,
         validation=validation,

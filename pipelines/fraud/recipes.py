@@ -50,6 +50,16 @@ def single() -> Recipe:
     )
 
 
+def unfiltered() -> Recipe:
+    """What the labels of the past are worth: the base model, trained with the frauds left in."""
+    return replace(
+        base(),
+        name="unfiltered",
+        purpose="base trained on rows whose frauds nobody took out: what a team without labelled history gets",
+        dataset="ulb-creditcard-unfiltered",
+    )
+
+
 def smoke() -> Recipe:
     """Synthetic transactions in seconds, for tests."""
     return Recipe(
@@ -70,4 +80,10 @@ def smoke() -> Recipe:
     )
 
 
-RECIPES: Mapping[str, Callable[[], Recipe]] = {"base": base, "large": large, "single": single, "smoke": smoke}
+RECIPES: Mapping[str, Callable[[], Recipe]] = {
+    "base": base,
+    "large": large,
+    "single": single,
+    "unfiltered": unfiltered,
+    "smoke": smoke,
+}

@@ -27,7 +27,10 @@ def resize(images: Tensor, side: int) -> Tensor:
     if images.shape[1:3] == (side, side):
         return images
     channels_first = images.permute(0, 3, 1, 2)
-    return F.interpolate(channels_first, (side, side), mode="bilinear", antialias=True).permute(0, 2, 3, 1)
+    if images.is_cuda:  # where torch has this filter for floating point only
+        channels_first = channels_first.float()
+    resized = F.interpolate(channels_first, (side, side), mode="bilinear", antialias=True)
+    return resized.round().to(torch.uint8).permute(0, 2, 3, 1)
 
 
 def random_crop(images: Tensor, padding: int, flip: bool, generator: torch.Generator) -> Tensor:

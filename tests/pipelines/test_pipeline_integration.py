@@ -165,3 +165,31 @@ def test_a_store_that_dies_while_training_loses_nothing(ray_local, settings, mlf
     steps = tracking.connect(served).get_metric_history(card.run_id, "validation/loss")
     assert len(steps) == 3
     assert json.loads((folder / "evaluation.json").read_text())["metrics"].keys() == card.metrics.keys()
+
+
+@pytest.mark.parametrize(
+    ("bad", "workers", "key"),
+    [({"dataset": "nonsense"}, 1, "dataset"), ({}, 10_000, "workers")],
+)
+def test_what_is_wrong_before_training_leaves_nothing_behind(
+    champion, bad: dict[str, str], workers: int, key: str
+) -> None:
+    settings, _ = champion
+    client = MlflowClient(settings.tracking_uri)
+    experiment = client.get_experiment_by_name("fraud").experiment_id
+
+    def left() -> tuple[int, int]:
+        return len(list(settings.runs.iterdir())), len(client.search_runs([experiment]))
+
+    before = left()
+    with pytest.raises(UsageError, match=key):
+        pipeline.run(replace(recipe(), **bad), settings, workers=workers, listener=Listener())
+    assert left() == before
+
+
+def test_every_page_of_the_registry_is_read(settings: Settings) -> None:
+    client = tracking.connect(settings)
+    for number in range(102):  # a page holds 100
+        client.create_registered_model(f"m{number:03}")
+        client.create_model_version(f"m{number:03}", source=str(settings.artifacts))
+    assert len(registry.versions(settings)) == 102

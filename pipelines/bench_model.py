@@ -95,7 +95,7 @@ def _print(content: dict[str, Any], path: Path) -> None:
         sys.stdout.write(f"{metric}: mean {mean(values):.4f}{spread} {[round(value, 4) for value in values]}\n")
         for name in content["runs"][0]["baselines"]:
             others = [run["baselines"][name].get(metric, [None])[0] for run in content["runs"]]
-            if None not in others:
+            if None not in others and mean(others) > 0:
                 ratio = mean(values) / mean(others)
                 sys.stdout.write(f"    {name}: mean {mean(others):.4f}, this is {ratio:.2f} times that\n")
     times = [run["train_s"] for run in content["runs"]]

@@ -49,6 +49,8 @@ def _start(folder: Path) -> None:
             "RAY_AUTH_TOKEN_PATH": str(token),
             "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # Ray's name for "single machine": it binds loopback
             "RAY_worker_niceness": "0",  # at Ray's 15, its own helpers on the same cores go before the training
+            "RAY_enable_metrics_collection": "0",  # nobody scrapes a private cluster, and its cores are the training's
+            "RAY_task_events_report_interval_ms": "0",
             "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # and does not warn about it
         }
     )

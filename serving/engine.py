@@ -4,19 +4,18 @@ Protocols hand over a decoded request and get the answering version's card with 
 sessions, threads or versions beside each other.
 """
 
-import asyncio
-import time
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 from drillyard.core.contract import ModelCard
-from serving.metrics import Variant
+from serving.metrics import ShedReason, Variant
+from serving.protocol.asgi import ClientGoneError
 from serving.protocol.errors import RequestError
+from serving.protocol.patience import FOREVER, DeadlinePassedError, Patience
 from serving.protocol.tensors import Array
 from serving.protocol.v2 import InferRequest
-
-OFFLOAD_S = 0.002  # a call expected to take longer leaves the event loop; a shorter one costs less than the hand-over
+from serving.recipes import Batching
+from serving.runner import Runner
 
 
 class Predicting(Protocol):
@@ -47,16 +46,17 @@ class Measuring(Protocol):
 
     def of(self, version: int, variant: Variant) -> Measures: ...
     def drift(self, card: ModelCard) -> Watching: ...
+    def shed(self, reason: ShedReason) -> None: ...
 
 
 class Engine:
     """Answers decoded requests for one model."""
 
-    def __init__(self, predictor: Predicting, metrics: Measuring) -> None:
-        self._predictor = predictor
+    def __init__(self, predictor: Predicting, metrics: Measuring, batching: Batching) -> None:
+        self._predictor, self._metrics = predictor, metrics
         self._measures = metrics.of(predictor.card.version, "champion")
         self._drift = metrics.drift(predictor.card)
-        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="predict")
+        self._runner = Runner(predictor, self._measures, batching)
 
     def card(self, version: str | None = None) -> ModelCard:
         """The card of a version as a path or message names it; None means what the server chooses.
@@ -68,27 +68,22 @@ class Engine:
             raise RequestError(404, f"model {card.name} has no version {version!r} here; expected {card.version}")
         return card
 
-    async def infer(self, request: InferRequest, version: str | None = None) -> tuple[ModelCard, dict[str, Array]]:
-        """The card of the version that answered, and the requested outputs. Raises RequestError."""
+    async def infer(
+        self, request: InferRequest, version: str | None = None, patience: Patience = FOREVER
+    ) -> tuple[ModelCard, dict[str, Array]]:
+        """The card of the version that answered, and the requested outputs.
+
+        Raises RequestError, and ClientGoneError when there is nobody left to answer.
+        """
         self.card(version)
-        return self._predictor.card, await self._run(self._predictor, request)
-
-    async def _run(self, predictor: Predicting, request: InferRequest) -> dict[str, Array]:
         self._measures.takes()
-        asked = time.perf_counter()
-        if request.rows * predictor.row_time_s > OFFLOAD_S:
-            loop = asyncio.get_running_loop()
-            began, ended, outputs = await loop.run_in_executor(self._pool, _timed, predictor, request)
-        else:
-            began, ended, outputs = _timed(predictor, request)
-        self._measures.queue_wait(began - asked)
-        self._measures.inference(ended - began, request.rows)
+        try:
+            outputs = await self._runner.run(request, patience)
+        except DeadlinePassedError:
+            self._metrics.shed("deadline")
+            raise
+        except ClientGoneError:
+            self._metrics.shed("client gone")
+            raise
         self._drift.observe(request.inputs, outputs)
-        return outputs
-
-
-def _timed(predictor: Predicting, request: InferRequest) -> tuple[float, float, dict[str, Array]]:
-    """When the call began and ended, and the outputs. Raises RequestError."""
-    began = time.perf_counter()
-    outputs = predictor.predict(request.inputs, request.outputs)
-    return began, time.perf_counter(), outputs
+        return self._predictor.card, outputs

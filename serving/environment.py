@@ -1,5 +1,6 @@
 """The environment of a server's processes. All of it must stand before ray is imported: ray reads it on import."""
 
+import math
 import secrets
 import socket
 from collections.abc import Mapping
@@ -7,7 +8,7 @@ from pathlib import Path
 
 from drillyard.core.settings import NO_TELEMETRY
 from serving import tls
-from serving.haproxy import Listener, install
+from serving.haproxy import Listener, Queue, install
 from serving.processes import MARK
 from serving.recipes import ServeConfig
 
@@ -29,11 +30,16 @@ def server_environment(
     haproxy.mkdir()
     pem = tls.install(haproxy, config.tls_cert, config.tls_key) if config.tls_cert and config.tls_key else None
     listener = Listener(host=config.host, port=config.port, pem=pem)
+    queue = Queue(per_replica=config.max_ongoing_requests, timeout_s=config.queue_timeout_s)
     tunable = {
         **NO_TELEMETRY,
         "RAY_SERVE_HAPROXY_NBTHREAD": "1",  # more threads than it needs take the replicas' cores
         "RAY_SERVE_HAPROXY_RETRIES": "3",
         "RAY_SERVE_HAPROXY_RETRY_ON": "all-retryable-errors",  # inference is idempotent: a replay is safe
+        "RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S": str(math.ceil(config.answer_timeout_s)),
+        "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": "60",  # of silence in the middle of a request
+        "RAY_SERVE_HAPROXY_HEALTH_CHECK_INTER": "1s",  # a frozen replica is missed after two of these
+        "RAY_SERVE_HAPROXY_MAXCONN": "20000",  # idle ones cost little; haproxy.py lets it start where fewer may be open
         "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",  # else each request is logged to, and parsed by, a Python process
         "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "10",
         "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",  # a killed HAProxy is missed after three of these
@@ -50,7 +56,7 @@ def server_environment(
         "PYTHONPATH": ":".join(filter(None, (str(_PROJECT), present.get("PYTHONPATH")))),
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
-        "RAY_SERVE_HAPROXY_BINARY_PATH": str(install(haproxy, haproxy_binary, listener)),
+        "RAY_SERVE_HAPROXY_BINARY_PATH": str(install(haproxy, haproxy_binary, listener, queue)),
         "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(haproxy / "haproxy.cfg"),
         "RAY_SERVE_HAPROXY_SOCKET_PATH": str(haproxy / "admin.sock"),
         "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(haproxy / "metrics.sock"),

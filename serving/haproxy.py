@@ -5,7 +5,12 @@ and then becomes HAProxy (`exec`: the process id stays the one Serve waits for):
 
 - statistics and HAProxy's own metrics listen on loopback, not on all interfaces;
 - nothing is sent to syslog (the template logs every request to UDP port 514);
-- a request's headers must arrive within 10 s, so that slow clients cannot hold connections for ever;
+- a request's headers, and the first 16 KiB of its body, must arrive within 10 s before a replica hears of it, so that
+  slow clients hold no connection for ever and no place in a replica at all;
+- a replica is given only as many requests at once as the configuration says; the next ones wait here, for a short time,
+  and then get 503 with Retry-After: refusing costs least where it is done in C, and who was accepted is served in time;
+- a low limit of open files does not keep it from starting;
+- each request is stamped with its time of arrival, from which deadlines count;
 - errors that HAProxy itself answers are JSON, with the true status (503: no replica), not a plain 500;
 - it listens where the configuration says, in TLS when it says so; Serve itself, and with it each replica's own port, is
   told to stay on loopback;
@@ -26,8 +31,10 @@ _UNAVAILABLE = '{"error":"no replica can answer now; try again"}'
 _EDITS = (
     r"s|^\( *bind \)\*\?:\([0-9]\+\)$|\1127.0.0.1:\2|",  # only the statistics and metrics listeners have this form
     r"s|^ *log .* local0 info$||",
-    r"s|^defaults$|defaults\n    timeout http-request 10s|",
-    r"s|^frontend http_frontend$|frontend http_frontend\n    http-request set-header x-request-disconnect-disabled ?1\n"
+    r"s|^global$|global\n    no strict-limits|",
+    r"s|^frontend http_frontend$|frontend http_frontend\n    option http-buffer-request\n"
+    r"    http-request set-header x-request-start %[date(0,ms)]\n"
+    r"    http-request set-header x-request-disconnect-disabled ?1\n"
     r"    http-request return status 404 content-type application/json"
     rf" string '{_NO_ROUTE}' if {{ path,url_dec -m beg -i /-/ }}|",
 )
@@ -42,14 +49,22 @@ class Listener:
     pem: Path | None = None  # certificate chain and private key; with them TLS 1.2 or newer, and nothing else
 
 
-def install(folder: Path, binary: str, listener: Listener) -> Path:
+@dataclass(frozen=True, kw_only=True)
+class Queue:
+    """How much of the load is let through to the replicas."""
+
+    per_replica: int  # requests under way at once
+    timeout_s: float  # that a request may wait for a replica with room
+
+
+def install(folder: Path, binary: str, listener: Listener, queue: Queue) -> Path:
     """Write the wrapper and its error page; the result is for RAY_SERVE_HAPROXY_BINARY_PATH."""
     page = folder / "503.http"
     page.write_text(
         "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\n"
         f"content-length: {len(_UNAVAILABLE)}\r\n\r\n{_UNAVAILABLE}"
     )
-    edits = [*_EDITS, _listen(listener), rf"s|^\( *errorfile 50[234] \).*|\1{page}|"]
+    edits = [*_EDITS, _listen(listener), *_bound(queue), rf"s|^\( *errorfile 50[234] \).*|\1{page}|"]
     script = "\n".join(
         (
             "#!/bin/sh",
@@ -67,6 +82,15 @@ def install(folder: Path, binary: str, listener: Listener) -> Path:
     wrapper.write_text(script + "\n")
     wrapper.chmod(0o700)
     return wrapper
+
+
+def _bound(queue: Queue) -> tuple[str, str]:
+    """A line that was corrected before no longer ends with `check`."""
+    timeouts = rf"timeout http-request 10s\n    timeout queue {round(queue.timeout_s * 1000)}ms"
+    return (
+        rf"s|^defaults$|defaults\n    {timeouts}|",
+        rf"s|^\( *default-server .*check\)$|\1 maxconn {queue.per_replica}|",
+    )
 
 
 def _listen(listener: Listener) -> str:

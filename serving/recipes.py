@@ -1,11 +1,32 @@
 """Whole serving configurations; a variant is a function that returns one."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_address
+from itertools import pairwise
 from pathlib import Path
 
 from drillyard.core.contract import ModelRef
 from drillyard.core.errors import UsageError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batching:
+    """How requests are gathered into calls of the model."""
+
+    max_rows: int = 32  # of one call; a single request may hold more and is then a call of its own
+    max_wait_s: float = 0.0  # how long the first request of a batch waits for others while the model is idle
+    sizes: tuple[int, ...] = ()  # ascending; a batch is filled up to the next of these, for runtimes tuned to sizes
+    offload_s: float = 0.0003  # calls expected to take longer leave the event loop; a shorter one costs less than that
+
+    def __post_init__(self) -> None:
+        if self.max_rows < 1:
+            raise UsageError("batching.max_rows", self.max_rows, "1 or more")
+        if self.sizes and (any(a >= b for a, b in pairwise(self.sizes)) or self.sizes[-1] < self.max_rows):
+            raise UsageError("batching.sizes", self.sizes, f"ascending sizes, the last at least {self.max_rows}")
+
+    def size(self, rows: int) -> int:
+        """Rows of the call that holds so many."""
+        return next((size for size in self.sizes if size >= rows), rows)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,12 +42,15 @@ class ServeConfig:
     tls_key: Path | None = None  # its private key, in PEM form and not encrypted
     replicas: int = 1  # processes for each model
     cpus_per_replica: float = 1.0  # reserved in Ray; its whole part is the number of onnxruntime threads
-    max_ongoing_requests: int = 256  # a replica works on at most so many at once, the rest wait
-    max_queued_requests: int = 512  # a replica lets at most so many wait, then answers 503
+    max_ongoing_requests: int = 64  # a replica is given at most so many at once, the rest wait in HAProxy
+    queue_timeout_s: float = 0.02  # how long they wait there before they are answered 503
+    answer_timeout_s: float = 3.0  # how long a replica may take before its request is given to another, then 503
+    max_queued_requests: int = 512  # requests from the front wait in it for a place; above so many, 503
     max_body_bytes: int = 16 * 2**20  # larger bodies are answered 413 unread
     max_rows: int = 4096  # rows of one request
     max_pixels: int = 4096 * 4096  # of an image, known from its header before it is decoded
     health_check_period_s: float = 5.0  # between two real inferences of a replica
+    batching: Batching = field(default_factory=Batching)
     drain_s: float = 5.0  # how long answers under way may take when the server ends
     start_timeout_s: float = 120.0  # from the first process to ready
     object_store_bytes: int = 200 * 2**20  # Ray's shared memory; requests do not pass through it
@@ -44,6 +68,12 @@ class ServeConfig:
             raise UsageError("host", self.host, remedy)
         if (self.tls_cert is None) != (self.tls_key is None):
             raise UsageError("tls", str(self.tls_cert or self.tls_key), "a certificate and its private key, or neither")
+
+        if self.max_ongoing_requests <= self.batching.max_rows:
+            valid = (
+                f"more than batching.max_rows, {self.batching.max_rows}: else batches of one-row requests never fill"
+            )
+            raise UsageError("max_ongoing_requests", self.max_ongoing_requests, valid)
 
     @property
     def threads(self) -> int:

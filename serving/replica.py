@@ -31,7 +31,7 @@ class ModelReplica:
         self._predictor.warm_up()
         metrics = ModelMetrics(Path(metrics_folder), model.card.name, model.card.version)
         self._routes = ModelRoutes(
-            Engine(self._predictor, metrics),
+            Engine(self._predictor, metrics, config.batching),
             metrics,
             max_body_bytes=config.max_body_bytes,
             max_rows=config.max_rows,

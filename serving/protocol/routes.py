@@ -9,6 +9,7 @@ from drillyard.core.contract import ModelCard
 from serving.protocol import binary, people, v2
 from serving.protocol.asgi import ClientGoneError, Headers, Receive, Scope, Send, header, lifespan, read_body, respond
 from serving.protocol.errors import JSON, RequestError, body_of, method_not_allowed
+from serving.protocol.patience import FOREVER, Patience, patience_of
 from serving.protocol.tensors import Array
 
 log = logging.getLogger("ray.serve")  # what Ray writes to the replica's log file
@@ -22,7 +23,7 @@ class Answering(Protocol):
 
     def card(self, version: str | None = None) -> ModelCard: ...
     async def infer(
-        self, request: v2.InferRequest, version: str | None = None
+        self, request: v2.InferRequest, version: str | None = None, patience: Patience = FOREVER
     ) -> tuple[ModelCard, dict[str, Array]]: ...
 
 
@@ -101,10 +102,11 @@ class ModelRoutes:
 
     async def _infer_answer(self, scope: Scope, receive: Receive, version: str | None) -> Answer:
         card = self._engine.card(version)
+        patience = patience_of(scope["headers"], receive)
         body = await read_body(scope, receive, self._max_body_bytes)
         json_bytes = binary.json_bytes(header(scope, binary.HEADER), len(body))
         request = v2.decode_infer_request(body, card, max_rows=self._max_rows, json_bytes=json_bytes)
-        card, outputs = await self._engine.infer(request, version)
+        card, outputs = await self._engine.infer(request, version, patience)
         answer, json_bytes = v2.encode_infer_response(card, request.id, outputs, request.binary_outputs)
         if json_bytes is None:
             return 200, answer, (), JSON

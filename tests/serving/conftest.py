@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from drillyard.core.contract import ModelCard, ModelRef
 from serving.artifact import LocalModel, verify
 from serving.exposition import exposition
-from serving.metrics import Variant
+from serving.metrics import ShedReason, Variant
 from serving.predictor import Predictor
 from serving.protocol.errors import RequestError
 from serving.protocol.tensors import Array
@@ -50,12 +50,16 @@ class MeasuringFake:
     def __init__(self) -> None:
         self.taken: list[tuple[int, Variant]] = []
         self.rows: list[int] = []
+        self.given_up: list[ShedReason] = []
 
     def of(self, version: int, variant: Variant) -> "MeasuresFake":
         return MeasuresFake(self, version, variant)
 
     def drift(self, card: ModelCard) -> "WatchFake":
         return WatchFake(card)
+
+    def shed(self, reason: ShedReason) -> None:
+        self.given_up.append(reason)
 
 
 class MeasuresFake:

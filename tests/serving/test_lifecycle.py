@@ -62,24 +62,36 @@ def test_recipe_and_limits() -> None:
 
 def test_the_wrapper_corrects_what_the_installed_ray_writes(tmp_path: Path) -> None:
     """Each edit must still find its line in the template of the Ray that is installed."""
-    from ray.serve._private.haproxy import HAPROXY_CONFIG_TEMPLATE, HAProxyConfig
+    from ray.serve._private.haproxy import HAPROXY_CONFIG_TEMPLATE, BackendConfig, HAProxyConfig
 
     config_file = tmp_path / "haproxy.cfg"
     config = HAProxyConfig(error_file_path="/wrong/500.http", metrics_enabled=False)
     templates = Environment(autoescape=False)
     templates.filters["haproxy_fmt"] = str
+    backend = BackendConfig(name="m", path_prefix="/m", app_name="m")
+    health = {"backend": backend, "health_config": backend.build_health_check_config(config)}
     rendered = templates.from_string(HAPROXY_CONFIG_TEMPLATE).render(
-        config=config, backends=[], backends_with_health_config=[], healthz_rules="", route_info={"status": 200}
+        config=config,
+        backends=[backend],
+        backends_with_health_config=[health],
+        healthz_rules="",
+        route_info={"status": 200},
     )
     config_file.write_text(rendered)
     environment = server_environment(laptop("fraud"), tmp_path, {}, "/bin/true")
-    subprocess.run([environment["RAY_SERVE_HAPROXY_BINARY_PATH"], "-db", "-f", str(config_file)], check=True)
+    for _ in range(2):  # HAProxy is started again on the same file
+        subprocess.run([environment["RAY_SERVE_HAPROXY_BINARY_PATH"], "-db", "-f", str(config_file)], check=True)
     corrected = config_file.read_text()
     binds = re.findall(r"^\s*bind (\S+)", corrected, re.MULTILINE)
     assert len(binds) == 3
     assert all(bind.startswith("127.0.0.1:") for bind in binds), binds
     assert not re.search(r"^\s*log \S+ local0", corrected, re.MULTILINE)
     assert "timeout http-request 10s" in corrected
+    assert len(re.findall(r"default-server .*check maxconn 64$", corrected, re.MULTILINE)) == 1
+    assert "no strict-limits" in corrected
+    assert "timeout queue 20ms" in corrected
+    assert "option http-buffer-request" in corrected
+    assert "set-header x-request-start %[date(0,ms)]" in corrected
     assert "set-header x-request-disconnect-disabled ?1" in corrected
     assert len(re.findall(rf"errorfile 50[234] {tmp_path}/ha/503.http", corrected)) == 3
     page = (tmp_path / "ha" / "503.http").read_bytes()

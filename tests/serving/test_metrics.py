@@ -21,6 +21,7 @@ from serving.exposition import exposition, merged
 from serving.metrics import FrontMetrics, ModelMetrics
 from serving.predictor import Predictor
 from serving.protocol.routes import ModelRoutes
+from serving.recipes import Batching
 from tests.serving.conftest import call_app
 
 COUNT_SOME = """
@@ -99,7 +100,9 @@ def test_what_never_met_a_model_is_counted(tmp_path: Path) -> None:
 def test_a_request_is_counted_for_the_version_that_took_it(tmp_path: Path, predictors: dict[str, Predictor]) -> None:
     predictor = predictors["fraud"]
     counting = ModelMetrics(tmp_path, "fraud", 7)  # no version took it: counted for the champion
-    routes = ModelRoutes(Engine(predictor, counting), counting, max_body_bytes=10_000, max_rows=64, max_pixels=10_000)
+    routes = ModelRoutes(
+        Engine(predictor, counting, Batching()), counting, max_body_bytes=10_000, max_rows=64, max_pixels=10_000
+    )
     path = "/v2/models/fraud/infer"
     tensor = {"name": "features", "datatype": "FP32", "shape": [2, 29], "data": [0.0] * 58}
     assert call_app(routes, "POST", path, orjson.dumps({"inputs": [tensor]})).status == 200

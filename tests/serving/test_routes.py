@@ -15,6 +15,7 @@ from serving.predictor import Predictor
 from serving.protocol import openapi
 from serving.protocol.errors import RequestError
 from serving.protocol.routes import CLIENT_CLOSED_REQUEST, ModelRoutes
+from serving.recipes import Batching
 from tests.serving.conftest import MeasuringFake, call_app
 from tests.support.tiny_models import FEATURES, expected_fraud, expected_vision
 
@@ -41,7 +42,11 @@ class CountingFake:
 def routes_of(predictor: Any) -> tuple[ModelRoutes, CountingFake]:
     counting = CountingFake()
     routes = ModelRoutes(
-        Engine(predictor, MeasuringFake()), counting, max_body_bytes=MAX_BODY, max_rows=64, max_pixels=10_000
+        Engine(predictor, MeasuringFake(), Batching()),
+        counting,
+        max_body_bytes=MAX_BODY,
+        max_rows=64,
+        max_pixels=10_000,
     )
     return routes, counting
 

@@ -11,7 +11,7 @@ from drillyard.core.errors import UsageError
 from drillyard.core.settings import Settings
 from serving import lifecycle, tls
 from serving.environment import haproxy_binary
-from serving.haproxy import Listener, install
+from serving.haproxy import Listener, Queue, install
 from serving.recipes import ServeConfig, laptop
 from tests.support import certificates
 
@@ -60,19 +60,21 @@ def test_half_a_pair_is_refused(tmp_path: Path) -> None:
             ServeConfig(models=laptop("fraud").models, **half)
 
 
+QUEUE = Queue(per_replica=64, timeout_s=0.02)
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "::1", "127.0.0.1", "localhost"])
 def test_only_the_http_listener_is_moved_and_the_installed_haproxy_takes_the_result(tmp_path: Path, host: str) -> None:
     cert, key = certificates.write(tmp_path / "tls")
     pem = tls.install(tmp_path, cert, key)
     (tmp_path / "503.http").unlink(missing_ok=True)
-    wrapper = install(tmp_path, haproxy_binary(), Listener(host=host, port=8443, pem=pem))
+    wrapper = install(tmp_path, haproxy_binary(), Listener(host=host, port=8443, pem=pem), QUEUE)
     config = tmp_path / "haproxy.cfg"
     config.write_text(
-        "defaults\n    mode http\n    timeout connect 5s\n    timeout client 5s\n    timeout server 5s\n"
+        "global\ndefaults\n    mode http\n    timeout connect 5s\n    timeout client 5s\n    timeout server 5s\n"
         "frontend prometheus\n    bind :84430\nfrontend http_frontend\n    bind 127.0.0.1:8443\n"
-        "    default_backend b\nlisten stats\n  bind *:1234\nbackend b\n    server s 127.0.0.1:9\n".replace(
-            "84430", "8444"
-        )
+        "    default_backend b\nlisten stats\n  bind *:1234\nbackend b\n"
+        "    default-server inter 1s check\n    server s 127.0.0.1:9\n".replace("84430", "8444")
     )
     for _ in range(2):  # Serve may start HAProxy twice on one file
         done = subprocess.run([wrapper, "-c", "-f", config], capture_output=True, text=True, check=False)

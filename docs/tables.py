@@ -98,6 +98,13 @@ def metrics() -> str:
     return table(["metric", "type", "labels", "what it says"], rows)
 
 
+def log_fields() -> str:
+    """Every field of a log line."""
+    from serving import logs
+
+    return table(["field", "what it says"], [[f"`{name}`", text] for name, text in logs.FIELDS.items()])
+
+
 def seeds(name: str, metric: str) -> str:
     """One line a seed of a model benchmark, baselines beside."""
     content = _result(name)

@@ -66,7 +66,7 @@ FRONT_REQUESTS = Metric(
     name="drillyard_front_requests",
     kind="counter",
     labels=("route", "code"),
-    help="Requests to the routes of no single model; route `none` is a path that does not exist.",
+    help="Requests to the routes of no single model; route `none`: no such path, or refused before it was looked at.",
 )
 
 SCORE = Metric(

@@ -6,6 +6,7 @@ same routes here asks for a model that is not served.
 
 import asyncio
 import logging
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,8 @@ from starlette.exceptions import HTTPException
 from drillyard.core.contract import ModelCard
 from serving.exposition import exposition
 from serving.keys import guarded, ring_of
-from serving.metrics import FrontMetrics
+from serving.logs import LOGGER, access_logged, log_to, serve_request_id
+from serving.metrics import NO_ROUTE, FrontMetrics
 from serving.protocol import openapi, v2
 from serving.protocol.asgi import ClientGoneError, Receive, Scope, Send, read_body
 from serving.protocol.errors import RequestError, body_of
@@ -28,7 +30,7 @@ from serving.recipes import ServeConfig
 
 READY_TIMEOUT_S = 2.0
 PREDICT_TIMEOUT_S = 30.0
-log = logging.getLogger("ray.serve")
+log = logging.getLogger(LOGGER)
 
 
 def server_version() -> str:
@@ -48,6 +50,8 @@ class Front:
         from serving.loopback import bind_replica_to_loopback
 
         bind_replica_to_loopback()
+        if config.log_file is not None:
+            log_to(config.log_file, "front", serve_request_id)
         self._keys = ring_of(config)
         self._cards = {card.name: card for card in cards}
         self._config, self._metrics_folder = config, Path(metrics_folder)
@@ -86,7 +90,8 @@ class Front:
         app.add_api_route("/predict/{name}", self._predict, methods=["POST"], response_model=None)
         for path in ("/v2/models/{name}/infer", "/v2/models/{name}/versions/{version}/infer"):
             app.add_api_route(path, self._unknown_model, methods=["POST"], response_model=None)
-        return guarded(app, self._keys)
+        refused = partial(self._metrics.answered, NO_ROUTE)
+        return access_logged(guarded(app, self._keys, refused), self._config.access_log_share)
 
     async def _ready(self) -> Response:
         """200 when every model answers through its handle, else 503 naming those that do not."""
@@ -112,7 +117,7 @@ class Front:
         try:
             status, answer = await asyncio.wait_for(call, PREDICT_TIMEOUT_S)
         except (RayError, RayServeException, TimeoutError) as error:
-            log.error("model %s did not answer: %r", name, error)
+            log.error("model %s did not answer", name, exc_info=error)
             raise RequestError(503, f"model {name} cannot answer now; try again", ((b"retry-after", b"1"),)) from None
         return Response(answer, status_code=status, media_type="application/json")
 
@@ -148,7 +153,7 @@ class _Counted:
             await self._app(scope, receive, watch)
         finally:
             route = scope.get("route")  # FastAPI's, once a template matched
-            self._metrics.answered(route.path if route is not None else "none", code)
+            self._metrics.answered(route.path if route is not None else NO_ROUTE, code)
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
@@ -172,7 +177,7 @@ async def _client_gone(_: Request, __: Exception) -> Response:
 
 
 async def _bug(_: Request, error: Exception) -> Response:
-    log.error("unexpected failure: %r", error, exc_info=error)
+    log.error("unexpected failure", exc_info=error)
     return _response(RequestError(500, "the server failed; its log says why"))
 
 

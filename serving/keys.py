@@ -3,18 +3,19 @@
 import hashlib
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from hmac import compare_digest
 from pathlib import Path
 
 from drillyard.core.errors import UsageError
 from serving import keyfile
 from serving.keyfile import KeyHash
+from serving.logs import LOGGER
 from serving.protocol.guard import App, Guard
 from serving.recipes import ServeConfig
 
 LOOK_EVERY_S = 1.0  # at most so often is the file looked at
-log = logging.getLogger("ray.serve")
+log = logging.getLogger(LOGGER)
 
 
 class KeyRing:
@@ -82,9 +83,9 @@ def check(config: ServeConfig) -> None:
         raise UsageError("API keys", where, "at least one key; make it with `drillyard serve key add NAME`")
 
 
-def guarded(app: App, keys: KeyRing | None) -> App:
+def guarded(app: App, keys: KeyRing | None, refused: Callable[[int], None]) -> App:
     """The app behind these keys, or as it is when there are none to ask for."""
-    return app if keys is None else Guard(app, keys)
+    return app if keys is None else Guard(app, keys, refused)
 
 
 def key_in(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:

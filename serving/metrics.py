@@ -96,6 +96,10 @@ class ModelMetrics:
             self._drift[card.version] = DriftWatch(self._store, card)
         return self._drift[card.version]
 
+    def refused(self, code: int) -> None:
+        """A request was answered with this status before any version was looked for."""
+        self._store.cell(REQUESTS, {"model": self._model, "code": str(code)}).add()
+
     def shed(self, reason: ShedReason) -> None:
         """A request was given up without an inference."""
         self._store.cell(SHED, {"model": self._model, "reason": reason}).add()
@@ -104,6 +108,9 @@ class ModelMetrics:
         """The challenger of that version was (or could not be) held against the champion's answer."""
         labels = {"model": self._model, "version": str(version), "outcome": outcome}
         self._store.cell(COMPARISONS, labels).add()
+
+
+NO_ROUTE = "none"  # of the front: a path that does not exist, or a request that was refused before it was looked at
 
 
 class FrontMetrics:

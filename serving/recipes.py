@@ -40,6 +40,8 @@ class ServeConfig:
     keys: tuple[str, ...] = ()  # further API keys, as NAME:SHA256
     tls_cert: Path | None = None  # certificate chain in PEM form; HAProxy then speaks TLS only
     tls_key: Path | None = None  # its private key, in PEM form and not encrypted
+    log_file: Path | None = None  # JSON lines of every process; the supervisor names one below DRILLYARD_HOME
+    access_log_share: float = 0.0  # of requests that leave a line in the log; 1 is every one
     replicas: int = 1  # processes for each model
     cpus_per_replica: float = 1.0  # reserved in Ray; its whole part is the number of onnxruntime threads
     max_ongoing_requests: int = 64  # a replica is given at most so many at once, the rest wait in HAProxy
@@ -63,6 +65,8 @@ class ServeConfig:
             raise UsageError("models", ", ".join(names), "each name once")
         if not 1 <= self.port <= 65535:
             raise UsageError("port", self.port, "a port number from 1 to 65535")
+        if not 0 <= self.access_log_share <= 1:
+            raise UsageError("access_log_share", self.access_log_share, "a share from 0 (none) to 1 (every request)")
         if not is_loopback(self.host) and not self.asks_for_keys:
             remedy = "a loopback address, or API keys beside it: make one with `drillyard serve key add NAME`"
             raise UsageError("host", self.host, remedy)

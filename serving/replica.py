@@ -4,6 +4,7 @@ from pathlib import Path
 
 from drillyard.core.contract import ModelRef
 from serving.keys import guarded, ring_of
+from serving.logs import access_logged, log_to, serve_request_id
 from serving.protocol.guard import App
 from serving.protocol.routes import ModelRoutes
 from serving.recipes import ServeConfig
@@ -25,11 +26,14 @@ class ModelReplica:
         from serving.predictor import Predictor
 
         bind_replica_to_loopback()
+        if config.log_file is not None:
+            log_to(config.log_file, f"replica {ref.name}", serve_request_id)
         self._keys = ring_of(config)
         model = fetch(ref, tracking_uri=tracking_uri, cache=Path(cache))
         self._predictor = Predictor(model, threads=config.threads)
         self._predictor.warm_up()
-        metrics = ModelMetrics(Path(metrics_folder), model.card.name, model.card.version)
+        self._access_log_share = config.access_log_share
+        self._metrics = metrics = ModelMetrics(Path(metrics_folder), model.card.name, model.card.version)
         self._routes = ModelRoutes(
             Engine(self._predictor, metrics, config.batching),
             metrics,
@@ -39,7 +43,7 @@ class ModelReplica:
         )
 
     def __serve_build_asgi_app__(self) -> App:  # Ray's name: `serve.ingress()` calls it
-        return guarded(self._routes, self._keys)
+        return access_logged(guarded(self._routes, self._keys, self._metrics.refused), self._access_log_share)
 
     def check_health(self) -> None:
         """Ray replaces the replica when this raises: a real inference, not merely a living process."""

@@ -8,12 +8,13 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
 from drillyard.core.errors import DrillyardError, ServiceUnreachable
 from drillyard.core.settings import Settings
-from serving import processes, state
+from serving import logs, processes, state
 from serving.artifact import LocalModel, fetch
 from serving.environment import cluster_environment, haproxy_binary, server_environment
 from serving.haproxy import SERVE_HOST
@@ -22,6 +23,7 @@ from serving.recipes import ServeConfig
 from serving.state import ServerState
 
 Progress = Callable[[str], None]
+events = logging.getLogger(logs.LOGGER)
 
 
 class _SignalledError(BaseException):
@@ -52,8 +54,14 @@ def supervise(
         log=log,
     )
 
+    config = replace(config, log_file=config.log_file or settings.serving_log)
+    assert config.log_file is not None
+    logs.set_aside(config.log_file)
+    logs.log_to(config.log_file, "supervisor")
+
     def progress(text: str) -> None:
         nonlocal server
+        events.info(text)
         server = server.model_copy(update={"progress": text})
         state.write(settings, server)
         on_progress(text)
@@ -83,11 +91,19 @@ def supervise(
             versions = {model.card.name: model.card.version for model in models}
             server = server.model_copy(update={"stage": "ready", "progress": "ready", "models": versions})
             state.write(settings, server)
+            events.info("ready")
             on_ready(server)
             while True:
                 time.sleep(3600)
     except _SignalledError:
+        events.info("ending")
         on_progress("ending")
+    except DrillyardError as error:
+        events.error("%s", error)
+        raise
+    except Exception:
+        events.exception("unexpected failure")
+        raise
     finally:
         with _undisturbed():
             _take_down(config, run_dir, local=local)

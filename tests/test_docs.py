@@ -43,6 +43,11 @@ def test_each_recipe_and_metric_is_documented() -> None:
         assert line in EVERYTHING
 
 
+def test_each_log_field_is_documented() -> None:
+    for line in tables.log_fields().splitlines():
+        assert line in DOCS[Path("docs/observability.md")]
+
+
 def documented_calls() -> list[str]:
     found = re.findall(r"`(drillyard [a-z][^`]*)`", EVERYTHING)
     return sorted({call for call in found if not re.search(r"[A-Z.]{3}|\[|…", call)})

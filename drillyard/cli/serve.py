@@ -20,6 +20,7 @@ def up(
     keys_file: keys.FileOption = None,
     tls_cert: Annotated[Path | None, typer.Option(help="Certificate chain (PEM): speak TLS only.")] = None,
     tls_key: Annotated[Path | None, typer.Option(help="The certificate's private key (PEM).")] = None,
+    access_log: Annotated[float, typer.Option(help="Share of requests that leave a line in the log.")] = 0.0,
     detach: Annotated[bool, typer.Option("--detach", help="Return when ready; the server goes on.")] = False,
     quiet: QuietOption = False,
     json_path: JsonOption = None,
@@ -50,6 +51,7 @@ def up(
         keys=where.server_keys,
         tls_cert=tls_cert and tls_cert.resolve(),
         tls_key=tls_key and tls_key.resolve(),
+        access_log_share=access_log,
     )
 
     def ready(state: ServerState) -> None:

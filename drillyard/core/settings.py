@@ -74,6 +74,11 @@ class Settings(Frozen):
         return self.home / "api-keys"
 
     @property
+    def serving_log(self) -> Path:
+        """What the processes of this home's server log, as JSON lines; the server before it left `.1` behind it."""
+        return self.home / "logs" / "serving.jsonl"
+
+    @property
     def server_state(self) -> Path:
         """Process ids and addresses of a server started by `drillyard serve up`."""
         return self.home / "server.json"

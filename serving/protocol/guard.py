@@ -21,10 +21,13 @@ class Authorising(Protocol):
 
 
 class Guard:
-    """Lets requests with a valid key through to `app`, and those of OPEN_PATHS without one."""
+    """Lets requests with a valid key through to `app`, and those of OPEN_PATHS without one.
 
-    def __init__(self, app: App, keys: Authorising) -> None:
-        self._app, self._keys = app, keys
+    `refused` is told the status of each answer that the app had no part in.
+    """
+
+    def __init__(self, app: App, keys: Authorising, refused: Callable[[int], None]) -> None:
+        self._app, self._keys, self._refused = app, keys, refused
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
@@ -36,6 +39,7 @@ class Guard:
             await self._app(scope, receive, send)
         else:
             error = unauthorised()
+            self._refused(error.status)
             await respond(send, error.status, body_of(error), error.headers)
 
 

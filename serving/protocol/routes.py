@@ -6,13 +6,14 @@ from typing import Protocol
 import orjson
 
 from drillyard.core.contract import ModelCard
+from serving.logs import LOGGER
 from serving.protocol import binary, people, v2
 from serving.protocol.asgi import ClientGoneError, Headers, Receive, Scope, Send, header, lifespan, read_body, respond
 from serving.protocol.errors import JSON, RequestError, body_of, method_not_allowed
 from serving.protocol.patience import FOREVER, Patience, patience_of
 from serving.protocol.tensors import Array
 
-log = logging.getLogger("ray.serve")  # what Ray writes to the replica's log file
+log = logging.getLogger(LOGGER)
 CLIENT_CLOSED_REQUEST = 499  # nginx's code for "nobody left to answer"; counted, never sent
 
 Answer = tuple[int, bytes, Headers, bytes]  # status, body, more headers, content type

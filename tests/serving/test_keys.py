@@ -138,7 +138,7 @@ def test_a_broken_file_leaves_the_last_good_keys_and_is_logged_once(
     key = keyfile.add(file, "alice")
     ring = KeyRing((), file)
     damage(file)
-    with caplog.at_level(logging.WARNING, logger="ray.serve"):
+    with caplog.at_level(logging.WARNING, logger="drillyard"):
         for _ in range(3):
             clock[0] += 1.1
             assert ring.authorised(bearer(key)) == "alice"
@@ -147,7 +147,7 @@ def test_a_broken_file_leaves_the_last_good_keys_and_is_logged_once(
     file.unlink(missing_ok=True)
     fresh = keyfile.add(file, "fresh")
     clock[0] += 1.1
-    with caplog.at_level(logging.WARNING, logger="ray.serve"):
+    with caplog.at_level(logging.WARNING, logger="drillyard"):
         assert (ring.authorised(bearer(key)), ring.authorised(bearer(fresh))) == (None, "fresh")
     assert "valid now: fresh" in caplog.text
     assert not any(secret in caplog.text for secret in (key, fresh))
@@ -187,8 +187,13 @@ async def hello(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 @pytest.fixture
-def guard() -> Guard:
-    return Guard(hello, KeyRing((KeyHash.of("a", "secret"),), None))
+def refused() -> list[int]:
+    return []
+
+
+@pytest.fixture
+def guard(refused: list[int]) -> Guard:
+    return Guard(hello, KeyRing((KeyHash.of("a", "secret"),), None), refused.append)
 
 
 @pytest.mark.parametrize("path", ["/v2/health/live", "/v2/health/ready"])
@@ -209,13 +214,14 @@ CLOSED = [
 
 
 @pytest.mark.parametrize("path", CLOSED)
-def test_every_other_path_asks_for_a_key(guard: Guard, path: str) -> None:
+def test_every_other_path_asks_for_a_key(guard: Guard, refused: list[int], path: str) -> None:
     for headers in ({}, {"authorization": "Bearer wrong"}):
         reply = call_app(guard, "POST", path, b"{}", headers)
         assert (reply.status, reply.headers["www-authenticate"]) == (401, "Bearer")
         assert "Authorization: Bearer KEY or X-API-Key: KEY" in reply.json["error"]
         assert "wrong" not in reply.json["error"]
     assert call_app(guard, "POST", path, b"{}", {"authorization": "Bearer secret"}).body == b'"reached"'
+    assert refused == [401, 401], "who is refused is told to the metrics, who is let through is not"
 
 
 def test_a_websocket_without_a_key_is_closed(guard: Guard) -> None:

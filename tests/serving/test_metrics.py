@@ -92,6 +92,8 @@ def test_what_never_met_a_model_is_counted(tmp_path: Path) -> None:
     counting.compared(2, "disagree")
     assert samples(tmp_path / "replica", catalogue.SHED) == {("_total", "fraud", "deadline", ""): 2.0}
     assert samples(tmp_path / "replica", catalogue.COMPARISONS) == {("_total", "fraud", "2", "disagree", ""): 1.0}
+    counting.refused(401)
+    assert samples(tmp_path / "replica", catalogue.REQUESTS) == {("_total", "fraud", "", "", "401", ""): 1.0}
     front = FrontMetrics(tmp_path / "front")
     front.answered("none", 404)
     assert samples(tmp_path / "front", catalogue.FRONT_REQUESTS) == {("_total", "none", "404", ""): 1.0}

@@ -63,6 +63,20 @@ def test_each_documented_call_parses(call: str) -> None:
     assert {word for word in words if word.startswith("--")} <= known
 
 
+def test_each_test_that_a_document_names_exists() -> None:
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", EVERYTHING)
+    assert len(named) > 20
+    missing = [f"{file}::{test}" for file, test in named if f"def {test}(" not in (ROOT / file).read_text()]
+    assert missing == []
+
+
+def test_each_measure_of_security_names_its_test() -> None:
+    _, _, table = DOCS[Path("docs/security.md")].partition("## Measures")
+    rows = [line for line in table.splitlines() if line.startswith("| ")][2:]
+    assert len(rows) > 20
+    assert [row for row in rows if not re.search(r"\| `tests/[\w/]+\.py::\w+` \|$", row)] == []
+
+
 @pytest.mark.parametrize("path", DOCS, ids=str)
 def test_links_lead_somewhere(path: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", DOCS[path]):

@@ -1,8 +1,12 @@
 """The real server on every interface, with API keys and TLS; started once for all tests here."""
 
 import http.client
+import os
+import re
 import socket
 import ssl
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -107,6 +111,18 @@ def test_every_route_but_live_and_ready_asks_for_a_key(server: Secured) -> None:
     assert ask(server, "GET", "/nothing", server.key)[0] == 404
 
 
+def test_refusals_are_counted(server: Secured) -> None:
+    def counts() -> dict[str, float]:
+        lines = ask(server, "GET", "/metrics", server.key)[1].decode().splitlines()
+        return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if '"401"' in line)}
+
+    before = counts()
+    for path in ("/v2/models/fraud", "/v2/models/fraud", "/v2"):
+        assert ask(server, "GET", path)[0] == 401
+    changed = sorted(value - before.get(name, 0.0) for name, value in counts().items() if value != before.get(name))
+    assert changed == [1.0, 2.0]  # the front's, and the fraud model's
+
+
 @pytest.mark.parametrize("path", ["/-/routes", "/-/healthz", "/%2d/routes", "/-/ROUTES"])
 def test_serves_own_routes_are_closed(server: Secured, path: str) -> None:
     status, body = ask(server, "GET", path)
@@ -140,6 +156,24 @@ def test_a_replicas_own_port_asks_for_a_key_too(server: Secured) -> None:
         assert answers == {None: 401, server.key: 200}, title
         asked += 1
     assert asked == 3
+
+
+def test_rays_control_store_answers_nobody_without_its_token(server: Secured) -> None:
+    """Whoever could write there could run code in every process of the server."""
+    pids = processes.belonging_to(server.state.run_dir)
+    titles = [Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace") for pid in pids]
+    (address,) = {found[1] for title in titles if (found := re.search(r"--gcs-address=(127\.0\.0\.1:\d+)", title))}
+    code = "import sys; from ray._raylet import GcsClient; print(GcsClient(sys.argv[1]).internal_kv_keys(b'', None))"
+
+    def reads_it(**environment: str) -> bool:
+        call = [sys.executable, "-c", code, address]
+        clean = {key: value for key, value in os.environ.items() if not key.startswith("RAY_AUTH")}
+        done = subprocess.run(call, env=clean | environment, capture_output=True, timeout=60, check=False)
+        return done.returncode == 0
+
+    assert reads_it(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN_PATH=str(server.state.run_dir / "token"))
+    assert not reads_it(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN="0" * 64)
+    assert not reads_it()
 
 
 def test_plain_http_is_refused_and_so_is_an_unknown_certificate(server: Secured) -> None:

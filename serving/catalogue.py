@@ -62,6 +62,12 @@ COMPARISONS = Metric(
     labels=("model", "version", "outcome"),
     help="Answers of the challenger `version` held against the champion's, by outcome.",
 )
+LIFECYCLE = Metric(
+    name="drillyard_lifecycle_events",
+    kind="counter",
+    labels=("model", "version", "event"),
+    help="Changes of versions, by what happened: synced, canary, shadow, rolled back, refused.",
+)
 FRONT_REQUESTS = Metric(
     name="drillyard_front_requests",
     kind="counter",
@@ -101,5 +107,17 @@ DRIFT_EXPECTED = Metric(
     name="drillyard_drift_bin_share", kind="gauge", merge="livemax", labels=_BIN, help="The bin's share on the card."
 )
 
-COUNTED = (REQUESTS, LATENCY, QUEUE_WAIT, INFERENCE, BATCH_ROWS, IN_FLIGHT, SHED, COMPARISONS, FRONT_REQUESTS, SCORE)
+COUNTED = (
+    REQUESTS,
+    LATENCY,
+    QUEUE_WAIT,
+    INFERENCE,
+    BATCH_ROWS,
+    IN_FLIGHT,
+    SHED,
+    COMPARISONS,
+    FRONT_REQUESTS,
+    SCORE,
+    LIFECYCLE,
+)
 ALL = (*COUNTED, INPUT_DRIFT, SCORE_DRIFT, DRIFT_ROWS)  # the last three are computed when they are asked for

@@ -69,6 +69,10 @@ class Buckets:
         cells[self._at[bisect_left(self._bounds, value)]] += 1.0
         cells[self._sum] += value
 
+    def over(self, bound: float) -> int:
+        """How many values were above this bound, which must be one of the histogram's."""
+        return int(sum(self._cells[at] for at in self._at[self._bounds.index(bound) + 1 :]))
+
     def add(self, counts: Iterable[float], total: float) -> None:
         """Count many values at once: how many fell into each bucket, and their sum."""
         for at, count in zip(self._at, counts, strict=True):

@@ -13,16 +13,19 @@ from serving.catalogue import (
     IN_FLIGHT,
     INFERENCE,
     LATENCY,
+    LIFECYCLE,
     QUEUE_WAIT,
     REQUESTS,
     SHED,
 )
 from serving.cells import Cell, Store
 from serving.drift import DriftWatch
+from serving.variants import Tally
 
 Variant = Literal["champion", "challenger", "shadow"]
 ShedReason = Literal["queue full", "deadline", "client gone"]
 Comparison = Literal["agree", "disagree", "dropped", "failed"]
+LifecycleEvent = Literal["synced", "canary", "shadow", "rolled back", "refused"]
 
 # Who answers the request that the present task works on. The engine says so before it runs a version, so that a failure
 # too is counted for the version that failed; routes and gRPC need not know.
@@ -51,6 +54,12 @@ class VariantMetrics:
         if cell is None:
             cell = self._by_code[code] = self._store.cell(REQUESTS, {**self._labels, "code": str(code)})
         cell.add()
+
+    def tally(self, slow_s: float) -> Tally:
+        """What this process has counted so far; `slow_s` must be one of the latency's bounds."""
+        by_code = {code: int(cell.get()) for code, cell in self._by_code.items()}
+        failed = by_code.get(500, 0)  # 4xx is the client's doing, 503 the load's
+        return Tally(answered=by_code.get(200, 0) + failed, failed=failed, slow=self._latency.over(slow_s))
 
     def queue_wait(self, seconds: float) -> None:
         """A request waited so long for its inference to begin."""
@@ -122,3 +131,14 @@ class FrontMetrics:
     def answered(self, route: str, code: int) -> None:
         """A request to this route template was answered with this status."""
         self._store.cell(FRONT_REQUESTS, {"route": route, "code": str(code)}).add()
+
+
+class SupervisorMetrics:
+    """The metrics of the supervisor, in its process."""
+
+    def __init__(self, folder: Path) -> None:
+        self._store: Store = Store(folder)
+
+    def happened(self, model: str, version: str, event: LifecycleEvent) -> None:
+        """A version of a model was moved to, put on trial, ended or refused."""
+        self._store.cell(LIFECYCLE, {"model": model, "version": version, "event": event}).add()

@@ -15,6 +15,10 @@ from serving.graph import check_signature, open_session
 from serving.protocol.errors import RequestError
 from serving.protocol.tensors import Array
 
+ROWS = 8  # of the samples are kept
+FLOAT_TOLERANCE = 1e-3
+DECISIONS_THAT_MAY_DIFFER = 0.25
+
 
 class Predictor:
     """A model version, ready to answer. Safe to call from several threads (onnxruntime sessions are)."""
@@ -27,10 +31,31 @@ class Predictor:
         self._all_outputs = tuple(spec.name for spec in self.card.outputs)
         try:
             with np.load(model.path / SAMPLES_FILE, allow_pickle=False) as samples:
-                self._samples: dict[str, Array] = {s.name: samples[f"input.{s.name}"][:8] for s in self.card.inputs}
+                self._samples: dict[str, Array] = {s.name: samples[f"input.{s.name}"][:ROWS] for s in self.card.inputs}
+                self._answers: dict[str, Array] = {n: samples[f"output.{n}"][:ROWS] for n in self._all_outputs}
         except (ValueError, KeyError, BadZipFile) as error:  # objects instead of numbers, no such tensor, no archive
             raise ArtifactRefused(str(model.ref), f"{SAMPLES_FILE} cannot be read: {error}") from None
         self.row_time_s = 0.0  # of one row, measured by warm_up
+
+    def prove(self) -> None:
+        """Answer the samples as the graph answered them when it was exported. Raises ArtifactRefused.
+
+        Numbers may differ by what other instructions of another processor make of them; decisions near a threshold may
+        then fall otherwise, but not many.
+        """
+        name = f"{self.card.name}/{self.card.version}"
+        try:
+            outputs = self.predict(self._samples, self._all_outputs)
+        except RequestError as error:
+            raise ArtifactRefused(name, f"it cannot answer its own samples: {error.message}") from None
+        for output, expected in self._answers.items():
+            actual = outputs[output]
+            if actual.dtype.kind == "f":
+                same = actual.shape == expected.shape and np.allclose(actual, expected, rtol=0, atol=FLOAT_TOLERANCE)
+            else:
+                same = actual.shape == expected.shape and np.mean(actual != expected) <= DECISIONS_THAT_MAY_DIFFER
+            if not same:
+                raise ArtifactRefused(name, f"its output {output} for its own samples is not what it was when exported")
 
     def warm_up(self, rounds: int = 5) -> None:
         """Answer real samples, so that the first request meets warm caches, and measure the time of one row."""

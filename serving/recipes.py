@@ -54,6 +54,7 @@ class ServeConfig:
     health_check_period_s: float = 5.0  # between two real inferences of a replica
     batching: Batching = field(default_factory=Batching)
     drain_s: float = 5.0  # how long answers under way may take when the server ends
+    watch_s: float | None = None  # between two looks at the registry, to follow its champions; None: only when told
     start_timeout_s: float = 120.0  # from the first process to ready
     object_store_bytes: int = 200 * 2**20  # Ray's shared memory; requests do not pass through it
 
@@ -67,6 +68,8 @@ class ServeConfig:
             raise UsageError("port", self.port, "a port number from 1 to 65535")
         if not 0 <= self.access_log_share <= 1:
             raise UsageError("access_log_share", self.access_log_share, "a share from 0 (none) to 1 (every request)")
+        if self.watch_s is not None and not self.watch_s >= 1:
+            raise UsageError("watch", self.watch_s, "at least 1 second")
         if not is_loopback(self.host) and not self.asks_for_keys:
             remedy = "a loopback address, or API keys beside it: make one with `drillyard serve key add NAME`"
             raise UsageError("host", self.host, remedy)

@@ -6,11 +6,28 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from drillyard.core.contract import Frozen
 from drillyard.core.settings import Settings
 from serving import processes
+
+
+class VariantState(Frozen):
+    """What is served of one model; the counts are those of the present canary or shadow."""
+
+    champion: int
+    challenger: int | None = None
+    percent: float = 0.0  # of the requests, answered by the challenger
+    shadow: bool = False
+    answered: int = 0  # by the challenger
+    failed: int = 0  # of those, with a 500
+    slow: int = 0  # of those, over the latency bound
+    agreed: int = 0  # compared with the champion's answer
+    disagreed: int = 0
+    not_compared: int = 0  # under load, or because one of both failed
+    max_difference: float = 0.0  # of any number compared
+    event: str = ""  # the last change, when and why
 
 
 class ServerState(Frozen):
@@ -25,6 +42,7 @@ class ServerState(Frozen):
     port: int
     url: str
     models: dict[str, int]  # version by name
+    variants: dict[str, VariantState] = Field(default_factory=dict)  # by name; empty until the first change
     started_at: str  # ISO 8601, UTC
     log: Path | None  # where a detached server's output goes
 

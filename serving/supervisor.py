@@ -20,7 +20,7 @@ from serving.environment import cluster_environment, haproxy_binary, server_envi
 from serving.haproxy import SERVE_HOST
 from serving.probe import Probe, with_probe
 from serving.recipes import ServeConfig
-from serving.state import ServerState
+from serving.state import ServerState, VariantState
 
 Progress = Callable[[str], None]
 events = logging.getLogger(logs.LOGGER)
@@ -93,8 +93,16 @@ def supervise(
             state.write(settings, server)
             events.info("ready")
             on_ready(server)
-            while True:
-                time.sleep(3600)
+
+            def changed(variants: dict[str, VariantState]) -> None:
+                nonlocal server
+                champions = {name: variant.champion for name, variant in variants.items()}
+                server = server.model_copy(update={"models": champions, "variants": variants})
+                state.write(settings, server)
+
+            from serving.conductor import Conductor  # imports ray, whose environment had to stand before
+
+            Conductor(models, config, settings, run_dir, changed=changed, say=on_progress).run()
     except _SignalledError:
         events.info("ending")
         on_progress("ending")

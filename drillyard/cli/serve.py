@@ -5,11 +5,13 @@ from typing import Annotated
 
 import typer
 
-from drillyard.cli import keys
+from drillyard.cli import keys, variants
 from drillyard.cli.console import Console, JsonOption, QuietOption, settings, write_json
 
 app = typer.Typer(help="Serve champions on Ray Serve.", no_args_is_help=True)
 app.add_typer(keys.app, name="key")
+for command in (variants.sync, variants.canary, variants.shadow, variants.rollback):
+    app.command()(command)
 
 
 @app.command()
@@ -21,6 +23,9 @@ def up(
     tls_cert: Annotated[Path | None, typer.Option(help="Certificate chain (PEM): speak TLS only.")] = None,
     tls_key: Annotated[Path | None, typer.Option(help="The certificate's private key (PEM).")] = None,
     access_log: Annotated[float, typer.Option(help="Share of requests that leave a line in the log.")] = 0.0,
+    watch: Annotated[
+        float | None, typer.Option(help="Follow the registry's champions, looking every so many seconds.", min=1)
+    ] = None,
     detach: Annotated[bool, typer.Option("--detach", help="Return when ready; the server goes on.")] = False,
     quiet: QuietOption = False,
     json_path: JsonOption = None,
@@ -52,6 +57,7 @@ def up(
         tls_cert=tls_cert and tls_cert.resolve(),
         tls_key=tls_key and tls_key.resolve(),
         access_log_share=access_log,
+        watch_s=watch,
     )
 
     def ready(state: ServerState) -> None:
@@ -109,4 +115,6 @@ def _describe(state: object) -> str:
 
     assert isinstance(state, ServerState)
     models = ", ".join(f"{name}/{version}" for name, version in state.models.items()) or state.progress
-    return f"{state.url}  {models}  (process {state.pid}, API page {state.url}/docs)"
+    lines = [f"{state.url}  {models}  (process {state.pid}, API page {state.url}/docs)"]
+    lines += [variants.described(name, variant) for name, variant in state.variants.items() if variant.event]
+    return "\n".join(lines)

@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from drillyard.core.contract import ModelCard, ModelRef
 from serving.artifact import LocalModel, verify
 from serving.exposition import exposition
-from serving.metrics import ShedReason, Variant
+from serving.metrics import Comparison, ShedReason, Variant
 from serving.predictor import Predictor
 from serving.protocol.errors import RequestError
 from serving.protocol.tensors import Array
@@ -51,6 +51,7 @@ class MeasuringFake:
         self.taken: list[tuple[int, Variant]] = []
         self.rows: list[int] = []
         self.given_up: list[ShedReason] = []
+        self.outcomes: list[tuple[int, Comparison]] = []
 
     def of(self, version: int, variant: Variant) -> "MeasuresFake":
         return MeasuresFake(self, version, variant)
@@ -60,6 +61,9 @@ class MeasuringFake:
 
     def shed(self, reason: ShedReason) -> None:
         self.given_up.append(reason)
+
+    def compared(self, version: int, outcome: Comparison) -> None:
+        self.outcomes.append((version, outcome))
 
 
 class MeasuresFake:

@@ -62,12 +62,17 @@ def vision_graph() -> onnx.ModelProto:
     return _model(nodes, "vision", inputs, outputs, consts)
 
 
-def fraud_graph() -> onnx.ModelProto:
-    """features FP32 (batch, 29) -> score FP32 (batch), is_fraud BOOL (batch), reasons FP32 (batch, 29)."""
+def fraud_graph(threshold: float = FRAUD_THRESHOLD, nan_above: float = float("inf")) -> onnx.ModelProto:
+    """features FP32 (batch, 29) -> score FP32 (batch), is_fraud BOOL (batch), reasons FP32 (batch, 29).
+
+    The score is not a number where the sum of magnitudes is above `nan_above`.
+    """
     consts = {
         "axis": np.array([1], dtype=np.int64),
         "scale": np.array(0.01, dtype=np.float32),
-        "threshold": np.array(FRAUD_THRESHOLD, dtype=np.float32),
+        "threshold": np.array(threshold, dtype=np.float32),
+        "nan_above": np.array(nan_above, dtype=np.float32),
+        "nan": np.array(np.nan, dtype=np.float32),
         "tiny": np.array(1e-9, dtype=np.float32),
     }
     nodes = [
@@ -77,7 +82,9 @@ def fraud_graph() -> onnx.ModelProto:
         helper.make_node("Div", ["magnitude", "total_safe"], ["reasons"]),
         helper.make_node("Squeeze", ["total", "axis"], ["sum"]),
         helper.make_node("Mul", ["sum", "scale"], ["scaled"]),
-        helper.make_node("Tanh", ["scaled"], ["score"]),
+        helper.make_node("Tanh", ["scaled"], ["squashed"]),
+        helper.make_node("Greater", ["sum", "nan_above"], ["broken"]),
+        helper.make_node("Where", ["broken", "nan", "squashed"], ["score"]),
         helper.make_node("GreaterOrEqual", ["score", "threshold"], ["is_fraud"]),
     ]
     inputs = [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["batch", 29])]
@@ -98,12 +105,12 @@ def expected_vision(image: Array) -> tuple[Array, Array]:
     return scores, scores.argmax(axis=1)
 
 
-def expected_fraud(features: Array) -> tuple[Array, Array, Array]:
+def expected_fraud(features: Array, threshold: float = FRAUD_THRESHOLD) -> tuple[Array, Array, Array]:
     """score, is_fraud and reasons for float32 (batch, 29)."""
     magnitude = np.abs(features)
     total = magnitude.sum(axis=1)
     score = np.tanh(total * 0.01)
-    return score, score >= FRAUD_THRESHOLD, magnitude / (total[:, None] + 1e-9)
+    return score, score >= threshold, magnitude / (total[:, None] + 1e-9)
 
 
 def deciles(feature: str, values: Array) -> Bins:
@@ -143,11 +150,21 @@ def write_vision(folder: Path, version: int = 1, **changes: Any) -> ModelCard:
     return _write(folder, vision_graph(), samples, version, own | tensors | {"threshold": None} | changes)
 
 
-def write_fraud(folder: Path, version: int = 1, **changes: Any) -> ModelCard:
-    """model.onnx, card.json and samples.npz of the tiny fraud model; `changes` replace fields of the card."""
+def write_fraud(
+    folder: Path,
+    version: int = 1,
+    *,
+    threshold: float = FRAUD_THRESHOLD,
+    nan_above: float = float("inf"),
+    **changes: Any,
+) -> ModelCard:
+    """model.onnx, card.json and samples.npz of the tiny fraud model; `changes` replace fields of the card.
+
+    `threshold` and `nan_above` make it decide otherwise, or fail on large numbers; its samples hold its own answers.
+    """
     features = np.random.default_rng(version).normal(size=(64, 29)).astype(np.float32)
     features[::2] *= 10  # half of them are fraud
-    score, is_fraud, reasons = expected_fraud(features)
+    score, is_fraud, reasons = expected_fraud(features, threshold)
     samples = {
         "input.features": features,
         "output.score": score,
@@ -172,8 +189,9 @@ def write_fraud(folder: Path, version: int = 1, **changes: Any) -> ModelCard:
         "labels": FEATURES,
         "primary_metric": "average_precision",
     }
-    threshold = {"threshold": Threshold(value=FRAUD_THRESHOLD, chosen_by="fixed for tests")}
-    return _write(folder, fraud_graph(), samples, version, own | tensors | threshold | changes)
+    chosen = {"threshold": Threshold(value=threshold, chosen_by="fixed for tests")}
+    graph = fraud_graph(threshold, nan_above)
+    return _write(folder, graph, samples, version, own | tensors | chosen | changes)
 
 
 def register(tracking_uri: str, name: str, folder: Path, *, alias: str | None = CHAMPION) -> int:

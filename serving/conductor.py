@@ -1,0 +1,114 @@
+"""What the supervisor does while the server serves: takes commands, judges challengers, follows the registry."""
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from drillyard.core.contract import ModelCard, ModelRef
+from drillyard.core.errors import DrillyardError, UsageError
+from drillyard.core.settings import Settings
+from serving.artifact import LocalModel
+from serving.broadcast import ServeReplicas
+from serving.control import Control
+from serving.loading import load
+from serving.metrics import LifecycleEvent, SupervisorMetrics
+from serving.recipes import ServeConfig
+from serving.rollout import Limits
+from serving.rollouts import Rollouts
+from serving.state import VariantState
+
+TICK_S = 1.0
+
+
+class Conductor:
+    """Everything that changes a running server without restarting it."""
+
+    def __init__(
+        self,
+        models: tuple[LocalModel, ...],
+        config: ServeConfig,
+        settings: Settings,
+        run_dir: Path,
+        *,
+        changed: Callable[[dict[str, VariantState]], None],
+        say: Callable[[str], None],
+    ) -> None:
+        metrics = SupervisorMetrics(run_dir / "metrics")
+        self._say, self._config = say, config
+        self._ended = threading.Event()
+        self._problem = ""  # what the registry's watcher said last
+
+        def verify(ref: ModelRef, beside: ModelCard) -> ModelCard:
+            where = settings.tracking_uri
+            return load(ref, tracking_uri=where, cache=settings.models, threads=config.threads, beside=beside).card
+
+        def tell(model: str, version: str, event: LifecycleEvent, reason: str) -> None:
+            metrics.happened(model, version, event)
+            say(f"{model}/{version} {event}: {reason}")
+
+        def changed_unless_ended(variants: dict[str, VariantState]) -> None:
+            if not self._ended.is_set():  # else the record of a server that is gone would come back
+                changed(variants)
+
+        cards = {model.card.name: model.card for model in models}
+        self._rollouts = Rollouts(
+            {ref: cards[ref.name] for ref in config.models},
+            ServeReplicas(),
+            verify=verify,
+            changed=changed_unless_ended,
+            tell=tell,
+        )
+        self._run_dir = run_dir
+
+    def run(self) -> None:
+        """For ever; ends with the exception of a signal."""
+        control = Control(self._run_dir, self.answer)
+        try:
+            if self._config.watch_s is not None:
+                threading.Thread(target=self._watch, args=(self._config.watch_s,), daemon=True).start()
+            while True:
+                time.sleep(TICK_S)
+                try:
+                    self._rollouts.tick()
+                except Exception as error:  # the last line: requests are answered without this loop
+                    self._say(f"looking at the replicas failed: {error!r}")
+        finally:
+            self._ended.set()
+            control.close()
+
+    def answer(self, command: dict[str, Any]) -> dict[str, Any]:
+        """Carry out one command of the control socket. Raises DrillyardError."""
+        try:
+            found = self._carry_out(command.get("command"), command)
+        except (KeyError, TypeError) as error:
+            raise UsageError("command", command, f"one with all its fields ({error!r})") from None
+        return {model: state.model_dump() for model, state in found.items()}
+
+    def _carry_out(self, name: object, command: dict[str, Any]) -> dict[str, VariantState]:
+        if name == "status":
+            return self._rollouts.state
+        if name == "sync":
+            return {model: self._rollouts.sync(model) for model in command["models"] or self._rollouts.followed()}
+        if name == "rollback":
+            return {command["model"]: self._rollouts.rollback(command["model"])}
+        if name in ("canary", "shadow"):
+            model, version, limits = command["model"], command["version"], Limits(**command["limits"])
+            if name == "shadow":
+                return {model: self._rollouts.shadow(model, version, limits)}
+            return {model: self._rollouts.canary(model, command["percent"], version, limits)}
+        raise UsageError("command", name, "status, sync, canary, shadow or rollback")
+
+    def _watch(self, every_s: float) -> None:
+        """Follow the registry. A registry that cannot be reached, and a version that is refused, change nothing."""
+        while not self._ended.wait(every_s):
+            for model in self._rollouts.followed():
+                try:
+                    self._rollouts.sync(model)
+                    problem = ""
+                except DrillyardError as error:
+                    problem = str(error)
+                if problem and problem != self._problem:
+                    self._say(f"{model} stays as it is: {problem}")
+                self._problem = problem

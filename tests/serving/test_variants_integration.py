@@ -1,0 +1,253 @@
+"""A real server moved between versions under load: two replicas, one start; each test goes on where the last ended."""
+
+import contextlib
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from http.client import HTTPConnection
+from pathlib import Path
+
+import numpy as np
+import orjson
+import pytest
+
+from drillyard.core.contract import CHALLENGER, CHAMPION, MODEL_FILE
+from drillyard.core.settings import Settings
+from serving import lifecycle, processes
+from serving.control import CommandError, call
+from serving.recipes import laptop
+from serving.rollout import Limits
+from serving.state import ServerState, VariantState
+from serving.variants import Variants
+from tests.support import tiny_models
+
+pytestmark = pytest.mark.integration
+INFER = "/v2/models/fraud/infer"
+SMALL, LARGE = 0.5, 500.0  # each of 29 features; large ones make a broken version fail
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    home = tmp_path_factory.mktemp("home")
+    settings = Settings.from_env({"DRILLYARD_HOME": str(home)})
+    tiny_models.write_fraud(home / "source" / "1")
+    assert tiny_models.register(settings.tracking_uri, "fraud", home / "source" / "1") == 1
+    return settings
+
+
+@pytest.fixture(scope="module")
+def server(settings: Settings) -> Iterator[ServerState]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    yield lifecycle.start_detached(replace(laptop("fraud", port=port), replicas=2), settings, on_progress=print)
+    lifecycle.stop(settings)
+
+
+def publish(settings: Settings, version: int, alias: str, *, damage: bool = False, **changes: float) -> None:
+    """Register the next version, which must get that number."""
+    folder = settings.home / "source" / str(version)
+    tiny_models.write_fraud(folder, version, **changes)  # type: ignore[arg-type]
+    if damage:
+        content = (folder / MODEL_FILE).read_bytes()
+        (folder / MODEL_FILE).write_bytes(content[:-7] + b"garbage")
+    assert tiny_models.register(settings.tracking_uri, "fraud", folder, alias=alias) == version
+
+
+def set_alias(settings: Settings, alias: str, version: int) -> None:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=settings.tracking_uri, registry_uri=settings.tracking_uri)
+    client.set_registered_model_alias("fraud", alias, str(version))
+
+
+def command(server: ServerState, name: str, **fields: object) -> VariantState:
+    found = call(server.run_dir, {"command": name, **fields}, timeout_s=90)
+    return VariantState.model_validate(found["fraud"])
+
+
+def try_out(
+    server: ServerState, kind: str, version: int, limits: Limits | None = None, **fields: object
+) -> VariantState:
+    return command(server, kind, model="fraud", version=version, limits=asdict(limits or Limits()), **fields)
+
+
+def body(key: str, value: float = SMALL) -> bytes:
+    tensor = {"name": "features", "datatype": "FP32", "shape": [1, 29], "data": [value] * 29}
+    return orjson.dumps({"id": key, "inputs": [tensor]})
+
+
+class Client:
+    """One kept-alive connection."""
+
+    def __init__(self, server: ServerState) -> None:
+        self._connection = HTTPConnection("127.0.0.1", server.port, timeout=20)
+
+    def ask(self, key: str, value: float = SMALL, path: str = INFER) -> tuple[int, dict[str, object]]:
+        self._connection.request("POST", path, body=body(key, value), headers={"content-type": "application/json"})
+        response = self._connection.getresponse()
+        return response.status, orjson.loads(response.read())
+
+
+class Load:
+    """Clients that ask all the time while the block runs; every status and every answering version is kept."""
+
+    def __init__(self, server: ServerState, value: float = SMALL, clients: int = 3) -> None:
+        self.answers: list[tuple[float, int, str]] = []  # when asked, status, version
+        self._server, self._value, self._over = server, value, threading.Event()
+        self._threads = [threading.Thread(target=self._run, args=(number,)) for number in range(clients)]
+
+    def __enter__(self) -> "Load":
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _run(self, number: int) -> None:
+        client, count = Client(self._server), 0
+        while not self._over.is_set():
+            asked = time.monotonic()
+            try:
+                status, answer = client.ask(f"{number}-{count}", self._value)
+            except OSError as error:
+                self.answers.append((asked, 0, repr(error)))
+                client = Client(self._server)
+            else:
+                self.answers.append((asked, status, str(answer.get("model_version"))))
+            count += 1
+            time.sleep(0.004)
+
+    def versions(self, since: float = 0.0) -> set[str]:
+        return {version for asked, status, version in self.answers if asked >= since and status == 200}
+
+    def failures(self, since: float = 0.0) -> list[tuple[float, int, str]]:
+        return [answer for answer in self.answers if answer[1] != 200 and answer[0] >= since]
+
+
+def replicas(server: ServerState) -> set[int]:
+    return {
+        pid
+        for pid in processes.belonging_to(server.run_dir)
+        if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"ray::ServeReplica:fraud")
+    }
+
+
+def wait_until_rolled_back(settings: Settings, within_s: float) -> VariantState:
+    deadline = time.monotonic() + within_s
+    while time.monotonic() < deadline:
+        current = lifecycle.status(settings)
+        assert current is not None
+        if current.variants["fraud"].challenger is None:
+            return current.variants["fraud"]
+        time.sleep(0.2)
+    raise AssertionError(f"still there after {within_s} s: {current.variants['fraud']}")
+
+
+def lifecycle_events(server: ServerState) -> set[str]:
+    connection = HTTPConnection("127.0.0.1", server.port, timeout=20)
+    connection.request("GET", "/metrics")
+    text = connection.getresponse().read().decode()
+    return {line for line in text.splitlines() if line.startswith("drillyard_lifecycle_events_total{")}
+
+
+def test_sync_moves_every_replica_without_a_failed_request_or_a_new_process(
+    server: ServerState, settings: Settings
+) -> None:
+    before = replicas(server)
+    assert len(before) == 2
+    publish(settings, 2, CHAMPION)
+    with Load(server) as load:
+        time.sleep(1)
+        found = command(server, "sync", models=[])
+        moved = time.monotonic()
+        time.sleep(1)
+    assert found.champion == 2
+    assert load.failures() == []
+    assert load.versions() == {"1", "2"}
+    assert load.versions(since=moved) == {"2"}
+    assert len(load.answers) > 100
+    assert replicas(server) == before
+    state = lifecycle.status(settings)
+    assert state is not None
+    assert state.models == {"fraud": 2}
+    assert command(server, "sync", models=["fraud"]).champion == 2  # nothing to do is no error
+
+
+def test_a_damaged_champion_is_refused_and_the_old_one_goes_on(server: ServerState, settings: Settings) -> None:
+    publish(settings, 3, CHAMPION, damage=True)
+    with Load(server) as load:
+        with pytest.raises(CommandError, match="sha256"):
+            command(server, "sync", models=["fraud"])
+        time.sleep(0.5)
+    assert (load.failures(), load.versions()) == ([], {"2"})
+    state = lifecycle.status(settings)
+    assert state is not None
+    assert "version 3 refused: model.onnx has sha256" in state.variants["fraud"].event
+    set_alias(settings, CHAMPION, 2)
+
+
+def test_a_canary_gets_its_share_and_the_same_ids_always(server: ServerState, settings: Settings) -> None:
+    publish(settings, 4, CHALLENGER)
+    found = command(server, "canary", model="fraud", version=None, percent=20.0, limits=asdict(Limits()))
+    assert (found.champion, found.challenger, found.percent) == (2, 4, 20.0)
+    client, variants = Client(server), Variants(revision=1, champion=2, challenger=4, percent=20.0)
+    keys = [f"customer-{number}" for number in range(1500)]
+    by_key = {key: client.ask(key)[1]["model_version"] for key in keys}
+    share = np.mean([version == "4" for version in by_key.values()])
+    assert abs(share - 0.2) < 4 * np.sqrt(0.2 * 0.8 / len(keys))
+    assert by_key == {key: "4" if variants.challenger_answers(key) else "2" for key in keys}
+    fresh = Client(server)  # most likely the other replica
+    assert all(fresh.ask(key)[1]["model_version"] == by_key[key] for key in keys[:100])
+    for version in ("2", "4"):
+        assert client.ask("any", path=f"/v2/models/fraud/versions/{version}/infer")[1]["model_version"] == version
+    status, answer = client.ask("any", path="/v2/models/fraud/versions/1/infer")
+    assert (status, "expected 2 or 4" in str(answer["error"])) == (404, True)
+    ended = command(server, "rollback", model="fraud")
+    assert (ended.challenger, "rolled back: asked for" in ended.event) == (None, True)
+    assert {client.ask(key)[1]["model_version"] for key in keys[:100]} == {"2"}
+
+
+def test_a_canary_that_fails_is_rolled_back_with_its_reason(server: ServerState, settings: Settings) -> None:
+    publish(settings, 5, CHALLENGER, nan_above=1000.0)
+    with Load(server, LARGE) as load:
+        try_out(server, "canary", 5, percent=30.0)
+        found = wait_until_rolled_back(settings, within_s=40)
+        over = time.monotonic() + 0.5
+        time.sleep(1.5)
+    assert "version 5 rolled back" in found.event
+    assert "the limit is 1.00%" in found.event
+    assert {status for _, status, _ in load.failures()} == {500}
+    assert load.failures(since=over) == []
+    assert any('event="rolled back"' in line and 'version="5"' in line for line in lifecycle_events(server))
+
+
+def test_a_shadow_is_compared_and_never_answers(server: ServerState, settings: Settings) -> None:
+    publish(settings, 6, CHALLENGER, threshold=0.001)  # all is fraud
+    with Load(server) as load:
+        try_out(server, "shadow", 6)
+        found = wait_until_rolled_back(settings, within_s=40)
+    assert (load.failures(), load.versions()) == ([], {"2"})
+    assert "decided otherwise than the champion" in found.event
+
+
+def test_a_replica_that_starts_later_serves_what_the_others_serve(server: ServerState) -> None:
+    victim = sorted(replicas(server))[0]
+    os.kill(victim, signal.SIGKILL)
+    deadline = time.monotonic() + 60
+    while (len(replicas(server)) < 2 or victim in replicas(server)) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert len(replicas(server)) == 2
+    until, versions = time.monotonic() + 8, set()
+    while time.monotonic() < until:  # new connections meet both replicas, once HAProxy knows of the new one
+        with contextlib.suppress(OSError):
+            versions.add(Client(server).ask("later")[1].get("model_version"))
+        time.sleep(0.05)
+    assert versions == {"2"}  # the server was started with version 1

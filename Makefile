@@ -10,7 +10,7 @@ export RAY_USAGE_STATS_ENABLED ?= 0
 export MLFLOW_DISABLE_TELEMETRY ?= true
 export DO_NOT_TRACK ?= 1
 
-.PHONY: help setup demo check format test test-unit test-integration mlflow bench-train bench-fraud bench-vision constraints clean
+.PHONY: help setup demo check format test test-unit test-integration mlflow bench-train bench-fraud bench-vision bench-serve constraints clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -60,6 +60,9 @@ bench-fraud: $(STAMP)  ## five seeds of the fraud model, baselines beside
 
 bench-vision: $(STAMP)  ## accuracy and time of a vision recipe, such as ARGS="--recipe cifar --data-dir FOLDER"
 	$(BIN)/python -m pipelines.bench_model vision $(ARGS)
+
+bench-serve: $(STAMP)  ## the server against others (needs wrk), such as ARGS="--servers drillyard-2,fastapi"
+	$(BIN)/python -m serving.bench $(ARGS)
 
 constraints: $(STAMP)  ## renew constraints.txt from .venv
 	(printf '# The tested tree. torch has no local suffix, so that a CPU and a CUDA build both satisfy it.\n# Renew with: make constraints\n'; $(BIN)/pip freeze --exclude-editable | sed 's/+cpu$$//') > constraints.txt

@@ -1,0 +1,148 @@
+"""Alternating rounds: each contender starts afresh in every round, one at a time, and the order turns each time."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from serving.bench import openloop, wrk
+from serving.bench.openloop import OpenCell
+from serving.bench.running import Running, check, settle, wait_until_right
+from serving.bench.servers import Ground, Server
+from serving.bench.workload import Workload, WrongAnswerError
+
+WARM_UP_S, WARM_UP_CONNECTIONS = 2.0, 16
+OPEN_LOOP_SHARE = 0.8  # of the closed loop's rate: what is offered beyond that is not held by anybody
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One contender under one workload at one number of connections, in one round."""
+
+    part: str
+    round: int
+    contender: str
+    workload: str
+    connections: int
+    requests_per_s: float
+    rows_per_s: float
+    p50_ms: float
+    p99_ms: float
+    cpu_us_per_request: float  # of all the contender's processes, not of the client
+    client_cpu_share: float  # of one core
+    requests: int
+    errors: dict[str, int]  # by kind; any error fails the cell, and it takes no part in ratios
+
+
+class Contender(Protocol):
+    """Something that can be measured in a round of its own."""
+
+    @property
+    def name(self) -> str:
+        """As the tables call it."""
+        ...
+
+    def measure(self, number: int, *, seconds: float) -> tuple[list[Cell], list[OpenCell]]:
+        """Start, warm up, measure, end. Raises WrongAnswerError."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ask:
+    """A workload and the numbers of connections at which it is measured."""
+
+    work: Workload
+    connections: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OverHttp:
+    """A server under wrk, and in the first round under the open-loop generator at these rates (requests a second)."""
+
+    part: str
+    name: str
+    server: Server
+    ground: Ground
+    asks: tuple[Ask, ...]
+    rates: tuple[float, ...] = ()
+
+    def measure(self, number: int, *, seconds: float) -> tuple[list[Cell], list[OpenCell]]:
+        """See Contender."""
+        first = self.asks[0].work
+        with self.server.start(self.ground) as running:
+            for ask in self.asks:
+                wait_until_right(running, ask.work.questions)
+            settle(running)
+            wrk.run(running.url, first.questions, connections=WARM_UP_CONNECTIONS, seconds=WARM_UP_S)
+            cells = [
+                self._cell(running, ask.work, connections, number, seconds)
+                for ask in self.asks
+                for connections in ask.connections
+            ]
+            most = max(cell.requests_per_s for cell in cells if cell.workload == first.name)
+            opened = [
+                openloop.run(running.url, self.ground.model, rate, contender=self.name, seconds=seconds)
+                for rate in (self.rates if number == 0 else ())
+                if rate <= OPEN_LOOP_SHARE * most
+            ]
+            check(running, first.questions)  # still right after all that
+        return cells, opened
+
+    def _cell(self, running: Running, work: Workload, connections: int, number: int, seconds: float) -> Cell:
+        before = running.cpu_s()
+        found = wrk.run(running.url, work.questions, connections=connections, seconds=seconds)
+        cpu_s = running.cpu_s() - before
+        return Cell(
+            part=self.part,
+            round=number,
+            contender=self.name,
+            workload=work.name,
+            connections=connections,
+            requests_per_s=found.requests_per_s,
+            rows_per_s=found.requests_per_s * work.rows,
+            p50_ms=found.p50_ms,
+            p99_ms=found.p99_ms,
+            cpu_us_per_request=1e6 * cpu_s / found.requests,
+            client_cpu_share=found.client_cpu_share,
+            requests=found.requests,
+            errors=found.errors,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """Everything that came out of the rounds; `refused` names those that were not measured, and why."""
+
+    cells: list[Cell]
+    open_loop: list[OpenCell]
+    refused: dict[str, str]
+
+
+def run(contenders: Sequence[Contender], *, rounds: int, seconds: float, say: Callable[[str], None]) -> Measured:
+    """All contenders in each round. One that answers wrongly is dropped, with its reason."""
+    found = Measured(cells=[], open_loop=[], refused={})
+    for number in range(rounds):
+        # To and fro, so that a machine that grows slower or faster over the run favours nobody.
+        for contender in contenders if number % 2 == 0 else reversed(contenders):
+            if contender.name in found.refused:
+                continue
+            try:
+                cells, opened = contender.measure(number, seconds=seconds)
+            except WrongAnswerError as error:
+                found.refused[contender.name] = str(error)
+                say(f"{contender.name} is not measured: {error}")
+                continue
+            found.cells.extend(cells)
+            found.open_loop.extend(opened)
+            for cell in cells:
+                say(f"round {number + 1}/{rounds}  {describe(cell)}")
+    return found
+
+
+def describe(cell: Cell) -> str:
+    """One line for people."""
+    wrong = f"  FAILED {cell.errors}" if cell.errors else ""
+    return (
+        f"{cell.contender:14} {cell.workload:18} {cell.connections:3} connections  "
+        f"{cell.requests_per_s:8,.0f} requests/s  p99 {cell.p99_ms:7.1f} ms  "
+        f"{cell.cpu_us_per_request:6,.0f} us CPU{wrong}"
+    )

@@ -142,6 +142,20 @@ def training_ratios() -> str:
     )
 
 
+def serving() -> str:
+    """This project's server against others."""
+    from serving.bench import report
+
+    path = RESULTS / "bench-serve.json"
+    if not path.exists():
+        return "Not measured on this commit's machine yet."
+    content = _result("bench-serve")
+    parts = [f"**{title}**\n\n{table(head, lines)}" for title, head, lines in report.tables(content)]
+    took = f"{content['options']['rounds']} rounds, {content['elapsed_s'] / 60:.0f} minutes"
+    picture = "![Requests a second and p99 latency of each server](results/bench-serve.svg)"
+    return "\n\n".join([picture, *parts, f"{_origin(content)}, {took}."])
+
+
 def demo() -> str:
     """What one demo measured."""
     content = _result("demo")

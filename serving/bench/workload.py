@@ -53,7 +53,7 @@ class Question:
                 close = np.array_equal if decision else lambda a, b: np.allclose(a, b, rtol=RTOL, atol=ATOL)
                 if given.size != right.size or not close(given, right.reshape(-1)):
                     raise WrongAnswerError(f"output {name} is {given[:4]}, the model says {right.reshape(-1)[:4]}")
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise WrongAnswerError(f"the answer cannot be read ({error!r}): {body[:200]!r}") from error
 
 

@@ -149,7 +149,7 @@ def call_app(
         sent.append(message)
 
     raw = [(key.lower().encode(), value.encode()) for key, value in (headers or {}).items()]
-    scope = {"type": "http", "method": method, "path": path, "headers": raw}
+    scope = {"type": "http", "method": method, "path": path, "query_string": b"", "headers": raw}
     asyncio.run(app(scope, receive, send))
     start, *rest = sent
     assert start["type"] == "http.response.start"

@@ -10,7 +10,8 @@ export RAY_USAGE_STATS_ENABLED ?= 0
 export MLFLOW_DISABLE_TELEMETRY ?= true
 export DO_NOT_TRACK ?= 1
 
-.PHONY: help setup demo check format test test-unit test-integration mlflow bench-train bench-fraud bench-vision bench-serve constraints clean
+.PHONY: help setup demo check format test test-unit test-integration mlflow constraints clean
+.PHONY: bench-train bench-fraud bench-vision bench-serve bench-faults bench-overload
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -57,6 +58,12 @@ bench-train: $(STAMP)  ## Ray Train against torchrun and against a naive loop
 
 bench-fraud: $(STAMP)  ## five seeds of the fraud model, baselines beside
 	$(BIN)/python -m pipelines.bench_model fraud
+
+bench-faults: $(STAMP)  ## kill and freeze what serves, under load; what was lost, and for how long
+	$(BIN)/python -m loadtests.bench_faults $(ARGS)
+
+bench-overload: $(STAMP)  ## goodput at twice the capacity, and how fast the rest is refused
+	$(BIN)/python -m loadtests.bench_overload $(ARGS)
 
 bench-vision: $(STAMP)  ## accuracy and time of a vision recipe, such as ARGS="--recipe cifar --data-dir FOLDER"
 	$(BIN)/python -m pipelines.bench_model vision $(ARGS)

@@ -15,6 +15,7 @@ from hdrh.histogram import HdrHistogram
 
 LATE_S = 0.005  # a send later than this after its intended time is the generator's own fault
 TIMEOUT, DROPPED, WRONG = "timeout", "dropped", "wrong answer"  # error kinds; the others are HTTP codes or "connection"
+REFUSALS = frozenset({"429", "503"})  # a server that says at once that it has no room
 HIGHEST_US = 3_600_000_000  # one hour; nothing is answered later, as requests time out
 
 
@@ -53,7 +54,7 @@ class Recorder:
     """Counts one generator's requests; `drain` and `merge` carry the counts of one process to another.
 
     Latency percentiles cover right answers and timeouts (the caller did wait that long). Other failures are left out:
-    they are bounded by the error rate, and a fast refusal must not flatter the percentiles.
+    they are bounded by the error rate, and a fast refusal must not flatter the percentiles. Refusals are timed apart.
     """
 
     def __init__(self, bound_ms: float) -> None:
@@ -65,6 +66,7 @@ class Recorder:
     def _reset(self) -> None:
         self._latency = HdrHistogram(1, HIGHEST_US, 3, b64_wrap=False)
         self._lag = HdrHistogram(1, HIGHEST_US, 3, b64_wrap=False)
+        self._refusal = HdrHistogram(1, HIGHEST_US, 3, b64_wrap=False)
         self._seconds: defaultdict[int, _Second] = defaultdict(_Second)
         self._errors: Counter[str] = Counter()
         self.requests = self.ok = self._good = self._within = self.late_sends = 0
@@ -89,15 +91,17 @@ class Recorder:
     def outcome(self, intended_s: float, done_s: float, error: str | None) -> None:
         """One request ended: `error` is None for a right answer, else its kind."""
         second = self._seconds[int(done_s)]
+        latency_us = max(1, round((done_s - intended_s) * 1e6))
         if error is None:
             self.ok += 1
             second.ok += 1
         else:
             self._errors[error] += 1
             second.errors += 1
+            if error in REFUSALS:
+                self._refusal.record_value(latency_us)
             if error != TIMEOUT:
                 return
-        latency_us = max(1, round((done_s - intended_s) * 1e6))
         if latency_us <= self._bound_us:
             self._within += 1
             self._good += error is None
@@ -114,7 +118,11 @@ class Recorder:
 
     def send_lag_ms(self) -> dict[str, float]:
         """How long after the intended time requests really left; part of every latency above."""
-        return {name: _value_us(self._lag, p) / 1000 for name, p in (("p50", 50.0), ("p99", 99.0), ("max", 100.0))}
+        return _summary_ms(self._lag)
+
+    def refusal_ms(self) -> dict[str, float]:
+        """How long refused requests waited for their refusal, from the intended send time."""
+        return _summary_ms(self._refusal)
 
     def curve(self) -> list[tuple[float, float]]:
         """(percentile, latency_ms) in the classic HDR steps: five for each halving of the distance to 100."""
@@ -150,7 +158,7 @@ class Recorder:
     def drain(self) -> dict[str, Any]:
         """All counts so far as plain values that Locust can send, and start again from zero."""
         state = {
-            "histograms": [self._latency.encode(), self._lag.encode()],
+            "histograms": [histogram.encode() for histogram in self._histograms()],
             "counts": [self.requests, self.ok, self._good, self._within, self.late_sends],
             "errors": dict(self._errors),
             "seconds": {
@@ -161,9 +169,12 @@ class Recorder:
         self._reset()
         return state
 
+    def _histograms(self) -> tuple[Any, ...]:
+        return self._latency, self._lag, self._refusal
+
     def merge(self, state: dict[str, Any]) -> None:
         """Add what another process drained; exact, in any order."""
-        for histogram, encoded in zip((self._latency, self._lag), state["histograms"], strict=True):
+        for histogram, encoded in zip(self._histograms(), state["histograms"], strict=True):
             histogram.decode_and_add(encoded)
         requests, ok, good, within, late = state["counts"]
         self.requests += requests
@@ -178,6 +189,10 @@ class Recorder:
             second.ok += ok
             second.errors += errors
             second.latencies_us.frombytes(latencies)
+
+
+def _summary_ms(histogram: Any) -> dict[str, float]:
+    return {name: _value_us(histogram, p) / 1000 for name, p in (("p50", 50.0), ("p99", 99.0), ("max", 100.0))}
 
 
 def _value_us(histogram: Any, percentile: float) -> int:

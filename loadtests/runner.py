@@ -141,6 +141,7 @@ def _result(plan: DrillPlan, recorder: Recorder, scheduled: int, started_at: str
             "over_p99_bound": measured.over_bound,
             "checked_answers": measured.ok + measured.error_counts.get("wrong answer", 0),
             "send_lag_ms": recorder.send_lag_ms(),
+            "refusal_ms": recorder.refusal_ms(),
             "warm_up_s": WARM_UP_S,
             "timeout_s": TIMEOUT_S,
             "max_in_flight": MAX_IN_FLIGHT,

@@ -11,6 +11,7 @@ and then becomes HAProxy (`exec`: the process id stays the one Serve waits for):
   and then get 503 with Retry-After: refusing costs least where it is done in C, and who was accepted is served in time;
 - a low limit of open files does not keep it from starting;
 - each request is stamped with its time of arrival, from which deadlines count;
+- while it knows no application yet (a moment after it was started again) it says 503, not that there is no such route;
 - errors that HAProxy itself answers are JSON, with the true status (503: no replica), not a plain 500;
 - it listens where the configuration says, in TLS when it says so; Serve itself, and with it each replica's own port, is
   told to stay on loopback;
@@ -31,6 +32,8 @@ _UNAVAILABLE = '{"error":"no replica can answer now; try again"}'
 _EDITS = (
     r"s|^\( *bind \)\*\?:\([0-9]\+\)$|\1127.0.0.1:\2|",  # only the statistics and metrics listeners have this form
     r"s|^ *log .* local0 info$||",
+    rf"s|^\( *http-request return\) status 404 content-type text/plain lf-string .*|\1 status 503"
+    rf" content-type application/json hdr retry-after 1 string '{_UNAVAILABLE}'|",
     r"s|^global$|global\n    no strict-limits|",
     r"s|^frontend http_frontend$|frontend http_frontend\n    option http-buffer-request\n"
     r"    http-request set-header x-request-start %[date(0,ms)]\n"

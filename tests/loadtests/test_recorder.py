@@ -4,6 +4,17 @@ import pytest
 from loadtests.recorder import DROPPED, TIMEOUT, WRONG, Recorder
 
 
+def test_refusals_are_timed_apart_and_survive_a_merge() -> None:
+    recorder, whole = Recorder(50.0), Recorder(50.0)
+    for intended_s, done_s, error in ((0.0, 0.001, None), (0.0, 0.020, "503"), (0.0, 0.030, "429"), (0.0, 9.0, "500")):
+        recorder.sent(intended_s, intended_s)
+        recorder.outcome(intended_s, done_s, error)
+    assert recorder.percentile_ms(100) < 2
+    whole.merge(recorder.drain())
+    assert whole.refusal_ms()["p50"] == pytest.approx(20, rel=0.01)
+    assert whole.refusal_ms()["max"] == pytest.approx(30, rel=0.01)
+
+
 def record(recorder: Recorder, latencies_s, start=0):
     for number, latency_s in enumerate(latencies_s, start):
         intended_s = number / 1000

@@ -89,6 +89,7 @@ def test_the_wrapper_corrects_what_the_installed_ray_writes(tmp_path: Path) -> N
     assert "timeout http-request 10s" in corrected
     assert len(re.findall(r"default-server .*check maxconn 64$", corrected, re.MULTILINE)) == 1
     assert "no strict-limits" in corrected
+    assert re.search(r"backend default_backend\n +http-request return status 503 .*retry-after 1", corrected)
     assert "timeout queue 20ms" in corrected
     assert "option http-buffer-request" in corrected
     assert "set-header x-request-start %[date(0,ms)]" in corrected

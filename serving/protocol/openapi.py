@@ -6,6 +6,7 @@ import orjson
 
 from drillyard.core.contract import ModelCard
 from serving.protocol import binary, people, schemas
+from serving.protocol.patience import MAX_TIMEOUT_MS
 from serving.protocol.schemas import Json
 
 _FAULTS = {
@@ -15,10 +16,17 @@ _FAULTS = {
     "413": "Too many bytes, rows or pixels",
     "415": "The content type or encoding is not known",
     "503": "The model cannot take the request now",
+    "504": "The request's own deadline passed before the model was asked",
 }
 _BODY_FAULTS = ("400", "401", "413", "415", "503")
 _COMPRESSION = "May be compressed: Content-Encoding gzip or deflate."
 _HEADER = binary.HEADER_NAME
+_TIMEOUT: Json = {
+    "name": "X-Request-Timeout-Ms",
+    "in": "header",
+    "description": "How long the caller waits, counted from the request's arrival",
+    "schema": {"type": "integer", "minimum": 1, "maximum": MAX_TIMEOUT_MS},
+}
 
 
 def document(cards: tuple[ModelCard, ...], version: str) -> Json:
@@ -79,9 +87,9 @@ def _infer(card: ModelCard, faults: tuple[str, ...]) -> Json:
     length = {"type": "integer", "minimum": 1}
     about = "The length of the JSON in bytes, when binary data follows it"
     answers = _json(schemas.infer_answer(card)) | {binary.CONTENT_TYPE.decode(): {"schema": schemas.BINARY}}
-    operation = _operation(f"Ask {card.name} in tensors", answers, tuple(sorted({*faults, *_BODY_FAULTS})))
+    operation = _operation(f"Ask {card.name} in tensors", answers, tuple(sorted({*faults, *_BODY_FAULTS, "504"})))
     operation["responses"]["200"]["headers"] = {_HEADER: {"description": about, "schema": length}}
-    operation["parameters"] = [{"name": _HEADER, "in": "header", "description": about, "schema": length}]
+    operation["parameters"] = [{"name": _HEADER, "in": "header", "description": about, "schema": length}, _TIMEOUT]
     sent = _json(schemas.infer_request(card)) | {binary.CONTENT_TYPE.decode(): {"schema": schemas.BINARY}}
     operation["requestBody"] = {"required": True, "content": sent, "description": _COMPRESSION}
     return operation

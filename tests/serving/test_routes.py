@@ -250,8 +250,11 @@ def test_openapi_describes_every_model_route_and_its_page_loads_nothing(cards: d
     ] == list(FEATURES)
     infer = document["paths"]["/v2/models/fraud/infer"]["post"]
     assert set(infer["requestBody"]["content"]) == {"application/json", "application/octet-stream"}
-    assert [parameter["name"] for parameter in infer["parameters"]] == ["Inference-Header-Content-Length"]
-    assert set(infer["responses"]) == {"200", "400", "401", "413", "415", "503"}
+    assert [parameter["name"] for parameter in infer["parameters"]] == [
+        "Inference-Header-Content-Length",
+        "X-Request-Timeout-Ms",
+    ]
+    assert set(infer["responses"]) == {"200", "400", "401", "413", "415", "503", "504"}
     assert "404" in document["paths"]["/v2/models/fraud/versions/1/infer"]["post"]["responses"]
     page = openapi.page(document)
     assert "POST /predict/vision" in page

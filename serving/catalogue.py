@@ -75,6 +75,31 @@ FRONT_REQUESTS = Metric(
     help="Requests to the routes of no single model; route `none`: no such path, or refused before it was looked at.",
 )
 
+PROXY_RESPONSES = Metric(
+    name="drillyard_proxy_responses",
+    kind="counter",
+    labels=("frontend", "code"),
+    help="What clients were answered by HAProxy, replicas' answers included, by class of status.",
+)
+PROXY_RETRIES = Metric(
+    name="drillyard_proxy_retries",
+    kind="counter",
+    labels=("backend",),
+    help="Requests that HAProxy sent once more, since a replica was gone or broke off.",
+)
+PROXY_UNSERVED = Metric(
+    name="drillyard_proxy_unserved",
+    kind="counter",
+    labels=("backend",),
+    help="Requests that HAProxy gave no replica: all were busy for too long, or none could be reached.",
+)
+PROXY_QUEUED = Metric(
+    name="drillyard_proxy_queued",
+    kind="gauge",
+    labels=("backend",),
+    help="Requests that wait in HAProxy for a replica with room.",
+)
+
 SCORE = Metric(
     name="drillyard_score",
     kind="histogram",
@@ -120,4 +145,6 @@ COUNTED = (
     SCORE,
     LIFECYCLE,
 )
-ALL = (*COUNTED, INPUT_DRIFT, SCORE_DRIFT, DRIFT_ROWS)  # the last three are computed when they are asked for
+COMPUTED = (INPUT_DRIFT, SCORE_DRIFT, DRIFT_ROWS)  # from the counts of all processes, when they are asked for
+FROM_PROXY = (PROXY_RESPONSES, PROXY_RETRIES, PROXY_UNSERVED, PROXY_QUEUED)
+ALL = (*COUNTED, *COMPUTED, *FROM_PROXY)

@@ -9,6 +9,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
+from serving import haproxy_stats
 from serving.catalogue import DRIFT_BIN, DRIFT_EXPECTED, DRIFT_ROWS, INPUT_DRIFT, SCORE_DRIFT
 from serving.drift import stability_index
 
@@ -36,19 +37,23 @@ def merged(folder: Path) -> list[Family]:
     return [*families, *_drift(inner[DRIFT_BIN.name], inner[DRIFT_EXPECTED.name])]
 
 
-def exposition(folder: Path) -> bytes:
-    """The Prometheus text format (https://prometheus.io/docs/instrumenting/exposition_formats/)."""
+def exposition(folder: Path, admin_socket: Path | None = None) -> bytes:
+    """The Prometheus text format (https://prometheus.io/docs/instrumenting/exposition_formats/).
+
+    With HAProxy's own counts, where its admin socket is at hand.
+    """
     registry = CollectorRegistry()
-    registry.register(_Merged(folder))
+    registry.register(_Merged(folder, admin_socket))
     return bytes(generate_latest(registry))
 
 
 class _Merged:
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, admin_socket: Path | None) -> None:
+        self._folder, self._admin_socket = folder, admin_socket
 
     def collect(self) -> list[Family]:
-        return merged(self._folder)
+        proxy = haproxy_stats.families(self._admin_socket) if self._admin_socket is not None else []
+        return [*merged(self._folder), *proxy]
 
 
 def _drift(counts: dict[_Bin, float], expected: dict[_Bin, float]) -> Iterator[Family]:

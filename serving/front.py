@@ -6,6 +6,7 @@ same routes here asks for a model that is not served.
 
 import asyncio
 import logging
+import os
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -55,6 +56,7 @@ class Front:
         self._keys = ring_of(config)
         self._cards = {card.name: card for card in cards}
         self._config, self._metrics_folder = config, Path(metrics_folder)
+        self._admin_socket = _admin_socket()
         self._metrics = FrontMetrics(self._metrics_folder)
         self._handles = {name: serve.get_deployment_handle("model", app_name=name) for name in self._cards}
 
@@ -125,11 +127,22 @@ class Front:
         raise self._no_such_model(name)
 
     async def _exposition(self) -> Response:
-        text = await asyncio.to_thread(exposition, self._metrics_folder)
+        text = await asyncio.to_thread(exposition, self._metrics_folder, self._admin_socket)
         return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
     def _no_such_model(self, name: str) -> RequestError:
         return RequestError(404, f"there is no model {name!r} here; expected one of {', '.join(self._cards)}")
+
+
+def _admin_socket() -> Path | None:
+    """Of this server's HAProxy; None on an existing cluster, whose HAProxy is not ours."""
+    import ray
+
+    configured = os.environ.get("RAY_SERVE_HAPROXY_SOCKET_PATH")
+    if configured is None:
+        return None
+    node = ray.get_runtime_context().get_node_id()  # Serve puts a folder of the node's name between
+    return Path(configured).parent / node / Path(configured).name
 
 
 class _Counted:

@@ -161,6 +161,13 @@ def test_prometheus_sees_latency_and_batches_of_both_replicas(prometheus: Any, p
     assert 0 < p99 < 5
 
 
+def test_prometheus_sees_what_haproxy_answered(prometheus: Any) -> None:
+    """At least what was sent: while the server starts, its own probes are refused too."""
+    (refused,) = prometheus('sum(drillyard_proxy_responses_total{frontend="http_frontend",code="4xx"})').values()
+    assert refused >= BAD + LOST
+    assert prometheus("sum(drillyard_proxy_queued)") == {(): 0}
+
+
 def test_prometheus_sees_which_feature_drifted(prometheus: Any) -> None:
     until(lambda: prometheus("sum(drillyard_drift_rows) > 500"))
     indices = prometheus("sum by (feature) (drillyard_input_drift_psi)")

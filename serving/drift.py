@@ -9,6 +9,7 @@ import asyncio
 import math
 import time
 from collections.abc import Mapping, Sequence
+from itertools import chain
 
 import numpy as np
 
@@ -78,6 +79,14 @@ class DriftWatch:
             asyncio.get_running_loop().call_later(FLUSH_S, self.flush)
         self._rows += -(-rows // step)
 
+    def clear(self) -> None:
+        """Take what was counted back."""
+        self._kept.clear()
+        self._rows = 0
+        for counted in (*chain.from_iterable(self._inputs.values()), self._score[1] if self._score else None):
+            if counted is not None:
+                counted.clear()
+
     def flush(self) -> None:
         """Count what was kept; what was counted before weighs less by the time that went by."""
         if not self._kept:
@@ -117,6 +126,10 @@ class _Counted:
         self._cells: list[Cell] = [store.cell(DRIFT_BIN, each) for each in named]
         for each, share in zip(named, bins.shares, strict=True):
             store.cell(DRIFT_EXPECTED, each).set(share)
+
+    def clear(self) -> None:
+        for cell in self._cells:
+            cell.set(0.0)
 
     def add(self, values: Array, decay: float) -> list[int]:
         """Count them; how many fell into each bin."""

@@ -74,5 +74,6 @@ def _drift(counts: dict[_Bin, float], expected: dict[_Bin, float]) -> Iterator[F
             families[kind].add_metric([model, version, feature], index)
     total = GaugeMetricFamily(DRIFT_ROWS.name, DRIFT_ROWS.help, labels=DRIFT_ROWS.labels)
     for labels, value in rows.items():
-        total.add_metric(labels, value)
+        if value > 0:  # else of a version that is not served any more
+            total.add_metric(labels, value)
     yield from (family for family in (*families.values(), total) if family.samples)

@@ -10,12 +10,13 @@ from uuid import uuid4
 from drillyard.core.contract import ModelCard
 from drillyard.core.errors import ArtifactRefused, DrillyardError
 from serving.engine import Engine
+from serving.logs import LOGGER
 from serving.metrics import ModelMetrics
 from serving.protocol.tensors import Array
 from serving.recipes import Batching
 from serving.variants import Counts, Report, Tally, Variants
 
-log = logging.getLogger("ray.serve")
+log = logging.getLogger(LOGGER)
 
 
 class Loaded(Protocol):
@@ -101,6 +102,7 @@ class Follower:
         """Versions that are not served any more; requests under way hold on to theirs until they are answered."""
         served = self.engine.lineup.variants.versions
         self._predictors = {version: self._predictors[version] for version in served}
+        self.metrics.forget(served)
 
     def _refuse(self, error: DrillyardError) -> None:
         self._refused = error.reason if isinstance(error, ArtifactRefused) else str(error)

@@ -1,6 +1,7 @@
 """The handles through which a process counts; what each metric is called stands in catalogue.py."""
 
 import time
+from collections.abc import Collection
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Literal
@@ -104,6 +105,11 @@ class ModelMetrics:
         if card.version not in self._drift:
             self._drift[card.version] = DriftWatch(self._store, card)
         return self._drift[card.version]
+
+    def forget(self, served: Collection[int]) -> None:
+        """Only these versions are served from now on: the drift of others is nobody's any more."""
+        for version in self._drift.keys() - set(served):
+            self._drift.pop(version).clear()
 
     def refused(self, code: int) -> None:
         """A request was answered with this status before any version was looked for."""

@@ -1,5 +1,6 @@
 """The Ray Serve deployment around a predictor: a thin shell, so that everything below it is tested without Ray."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ from serving.logs import access_logged, log_to, serve_request_id
 from serving.protocol.guard import App
 from serving.protocol.routes import ModelRoutes
 from serving.recipes import ServeConfig
+from serving.tracing import traced_app, traced_engine, tracer_of
 from serving.variants import Report, Variants
 
 if TYPE_CHECKING:
@@ -48,8 +50,9 @@ class ModelReplica:
             lambda card: ModelMetrics(Path(metrics_folder), card.name, card.version),
             config.batching,
         )
+        self._tracer = tracer_of(os.environ, f"replica {ref.name}")
         self._routes = ModelRoutes(
-            self._follower.engine,
+            traced_engine(self._follower.engine, self._tracer),
             self._follower.metrics,
             max_body_bytes=config.max_body_bytes,
             max_rows=config.max_rows,
@@ -57,7 +60,8 @@ class ModelReplica:
         )
 
     def __serve_build_asgi_app__(self) -> App:  # Ray's name: `serve.ingress()` calls it
-        return access_logged(guarded(self._routes, self._keys, self._follower.metrics.refused), self._access_log_share)
+        app = guarded(self._routes, self._keys, self._follower.metrics.refused)
+        return traced_app(access_logged(app, self._access_log_share), self._tracer)
 
     def check_health(self) -> None:
         """Ray replaces the replica when this raises: a real inference, not merely a living process."""

@@ -116,6 +116,20 @@ def test_old_rows_weigh_less(tmp_path: Path, card: ModelCard, monkeypatch: pytes
     assert exposed(tmp_path)["drillyard_drift_rows", "fraud", "1"] == pytest.approx(64 + 32)
 
 
+def test_a_version_that_is_not_served_any_more_has_no_index(tmp_path: Path, card: ModelCard) -> None:
+    counting = ModelMetrics(tmp_path, "fraud", 1)
+    newer = card.model_copy(update={"version": 2})
+    for each in (card, newer):
+        feed(counting, each, features(1000), 16)
+    counting.forget([2])
+    found = exposed(tmp_path)
+    assert not any(name == "drillyard_input_drift_psi" and version == "1" for name, *_, version in found)
+    assert found["drillyard_drift_rows", "fraud", "2"] > 500
+    assert "drillyard_drift_rows" not in [name for name, *_, version in found if version == "1"]
+    feed(counting, card, features(1000), 16)
+    assert exposed(tmp_path)["drillyard_drift_rows", "fraud", "1"] > 500, "it may come back"
+
+
 def test_a_sample_is_bounded_in_rows_and_memory(tmp_path: Path, cards: dict[str, ModelCard]) -> None:
     watch = ModelMetrics(tmp_path, "vision", 1).drift(cards["vision"])
 

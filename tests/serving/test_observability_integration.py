@@ -22,6 +22,7 @@ from serving import lifecycle, logs
 from serving.recipes import laptop
 from serving.state import ServerState
 from tests.support import tiny_models
+from tests.support.collector import Collector, attributes
 
 pytestmark = pytest.mark.integration
 INFER = "/v2/models/fraud/infer"
@@ -46,9 +47,19 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 
 @pytest.fixture(scope="module")
-def server(settings: Settings) -> Iterator[ServerState]:
+def collector() -> Iterator[Collector]:
+    collector = Collector()
+    yield collector
+    collector.close()
+
+
+@pytest.fixture(scope="module")
+def server(settings: Settings, collector: Collector) -> Iterator[ServerState]:
     config = replace(laptop("fraud", port=free_port()), replicas=2, cpus_per_replica=0.5, access_log_share=1.0)
-    yield lifecycle.start_detached(config, settings, on_progress=print)
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
+        started = lifecycle.start_detached(config, settings, on_progress=print)
+    yield started
     lifecycle.stop(settings)
 
 
@@ -184,6 +195,20 @@ def test_promtool_accepts_what_the_server_answers(sent: ServerState) -> None:
         ["promtool", "check", "metrics"], input=scrape(sent), capture_output=True, timeout=30, check=False
     )
     assert (done.returncode, done.stdout + done.stderr) == (0, b"")
+
+
+def test_each_request_to_the_model_is_a_trace_with_its_id(sent: ServerState, collector: Collector) -> None:
+    """Replicas send their spans every five seconds."""
+    expected = {f"good-{i}": 200 for i in range(GOOD)} | {f"bad-{i}": 400 for i in range(BAD)}
+
+    def traced() -> dict[str, int]:
+        found = [attributes(span) for span in collector.spans if span.name == "infer"]
+        return {each["drillyard.request_id"]: each["http.response.status_code"] for each in found}
+
+    until(lambda: len(traced()) >= len(expected))
+    assert traced() == expected
+    names = [span.name for span in collector.spans]
+    assert [names.count(stage) for stage in ("decode", "queue", "inference")] == [GOOD] * 3
 
 
 def log_lines(settings: Settings) -> list[dict[str, Any]]:

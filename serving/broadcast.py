@@ -29,19 +29,21 @@ class ServeReplicas:
         return self._ask(model, REPORT_TIMEOUT_S, "report")
 
     def _ask(self, model: str, timeout_s: float, method: str, *arguments: Any) -> Answers:
+        try:
+            answers = self._handle(model).broadcast(method, *arguments)
+            found = answers.results(timeout_s=timeout_s, return_exceptions=True)
+        except (RayError, RayServeException, TimeoutError) as error:
+            return Answers(reports=(), failed=(_shortly(error),))
+        reports = tuple(each for each in found if isinstance(each, Report))
+        return Answers(reports=reports, failed=tuple(_shortly(e) for e in found if not isinstance(e, Report)))
+
+    def _handle(self, model: str) -> Any:
         if model not in self._handles:
             handle = serve.get_deployment_handle("model", app_name=model)
             # The throughput-optimised environment would have it on the caller's event loop; this process has none.
             handle._init(_run_router_in_separate_loop=True)
             self._handles[model] = handle
-        try:
-            found = (
-                self._handles[model].broadcast(method, *arguments).results(timeout_s=timeout_s, return_exceptions=True)
-            )
-        except (RayError, RayServeException, TimeoutError) as error:
-            return Answers(reports=(), failed=(_shortly(error),))
-        reports = tuple(each for each in found if isinstance(each, Report))
-        return Answers(reports=reports, failed=tuple(_shortly(e) for e in found if not isinstance(e, Report)))
+        return self._handles[model]
 
 
 def _shortly(error: object) -> str:

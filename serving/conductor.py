@@ -1,5 +1,6 @@
 """What the supervisor does while the server serves: takes commands, judges challengers, follows the registry."""
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from serving.artifact import LocalModel
 from serving.broadcast import ServeReplicas
 from serving.control import Control
 from serving.loading import load
+from serving.logs import LOGGER
 from serving.metrics import LifecycleEvent, SupervisorMetrics
 from serving.recipes import ServeConfig
 from serving.rollout import Limits
@@ -20,59 +22,62 @@ from serving.rollouts import Rollouts
 from serving.state import VariantState
 
 TICK_S = 1.0
+events = logging.getLogger(LOGGER)
+
+
+def conduct(
+    models: tuple[LocalModel, ...],
+    config: ServeConfig,
+    settings: Settings,
+    run_dir: Path,
+    *,
+    changed: Callable[[dict[str, VariantState]], None],
+    say: Callable[[str], None],
+) -> None:
+    """Look after the running server, until a signal's exception ends it."""
+    metrics, ended = SupervisorMetrics(run_dir / "metrics"), threading.Event()
+
+    def verify(ref: ModelRef, beside: ModelCard) -> ModelCard:
+        where = settings.tracking_uri
+        return load(ref, tracking_uri=where, cache=settings.models, threads=config.threads, beside=beside).card
+
+    def tell(model: str, version: str, event: LifecycleEvent, reason: str) -> None:
+        metrics.happened(model, version, event)
+        events.info("version of %s: %s %s: %s", model, version, event, reason)
+        say(f"{model}/{version} {event}: {reason}")
+
+    def changed_unless_ended(variants: dict[str, VariantState]) -> None:
+        if not ended.is_set():  # else the record of a server that is gone would come back
+            changed(variants)
+
+    cards = {model.card.name: model.card for model in models}
+    served = {ref: cards[ref.name] for ref in config.models}
+    rollouts = Rollouts(served, ServeReplicas(), verify=verify, changed=changed_unless_ended, tell=tell)
+    Conductor(rollouts, watch_s=config.watch_s, say=say, ended=ended).run(run_dir)
 
 
 class Conductor:
     """Everything that changes a running server without restarting it."""
 
     def __init__(
-        self,
-        models: tuple[LocalModel, ...],
-        config: ServeConfig,
-        settings: Settings,
-        run_dir: Path,
-        *,
-        changed: Callable[[dict[str, VariantState]], None],
-        say: Callable[[str], None],
+        self, rollouts: Rollouts, *, watch_s: float | None, say: Callable[[str], None], ended: threading.Event
     ) -> None:
-        metrics = SupervisorMetrics(run_dir / "metrics")
-        self._say, self._config = say, config
-        self._ended = threading.Event()
-        self._problem = ""  # what the registry's watcher said last
+        """`ended` is set when `run` ends, and ends the registry's watcher."""
+        self._rollouts, self._watch_s, self._say, self._ended = rollouts, watch_s, say, ended
+        self._problems: dict[str, str] = {}  # by model, what the registry's watcher said last
 
-        def verify(ref: ModelRef, beside: ModelCard) -> ModelCard:
-            where = settings.tracking_uri
-            return load(ref, tracking_uri=where, cache=settings.models, threads=config.threads, beside=beside).card
-
-        def tell(model: str, version: str, event: LifecycleEvent, reason: str) -> None:
-            metrics.happened(model, version, event)
-            say(f"{model}/{version} {event}: {reason}")
-
-        def changed_unless_ended(variants: dict[str, VariantState]) -> None:
-            if not self._ended.is_set():  # else the record of a server that is gone would come back
-                changed(variants)
-
-        cards = {model.card.name: model.card for model in models}
-        self._rollouts = Rollouts(
-            {ref: cards[ref.name] for ref in config.models},
-            ServeReplicas(),
-            verify=verify,
-            changed=changed_unless_ended,
-            tell=tell,
-        )
-        self._run_dir = run_dir
-
-    def run(self) -> None:
+    def run(self, run_dir: Path) -> None:
         """For ever; ends with the exception of a signal."""
-        control = Control(self._run_dir, self.answer)
+        control = Control(run_dir, self.answer)
         try:
-            if self._config.watch_s is not None:
-                threading.Thread(target=self._watch, args=(self._config.watch_s,), daemon=True).start()
+            if self._watch_s is not None:
+                threading.Thread(target=self.watch, args=(self._watch_s,), daemon=True).start()
             while True:
                 time.sleep(TICK_S)
                 try:
                     self._rollouts.tick()
                 except Exception as error:  # the last line: requests are answered without this loop
+                    events.exception("looking at the replicas failed")
                     self._say(f"looking at the replicas failed: {error!r}")
         finally:
             self._ended.set()
@@ -100,15 +105,18 @@ class Conductor:
             return {model: self._rollouts.canary(model, command["percent"], version, limits)}
         raise UsageError("command", name, "status, sync, canary, shadow or rollback")
 
-    def _watch(self, every_s: float) -> None:
+    def watch(self, every_s: float) -> None:
         """Follow the registry. A registry that cannot be reached, and a version that is refused, change nothing."""
         while not self._ended.wait(every_s):
             for model in self._rollouts.followed():
-                try:
-                    self._rollouts.sync(model)
-                    problem = ""
-                except DrillyardError as error:
-                    problem = str(error)
-                if problem and problem != self._problem:
-                    self._say(f"{model} stays as it is: {problem}")
-                self._problem = problem
+                self._look_up(model)
+
+    def _look_up(self, model: str) -> None:
+        try:
+            self._rollouts.sync(model, unasked=True)
+            problem = ""
+        except DrillyardError as error:
+            problem = str(error)
+        if problem and problem != self._problems.get(model):
+            self._say(f"{model} stays as it is: {problem}")
+        self._problems[model] = problem

@@ -36,6 +36,7 @@ class _Model:
     event: str = ""
     trial: Trial | None = None
     counted: dict[str, Counts] = field(default_factory=dict)  # by replica, up to the last tick
+    refused: dict[str, str] = field(default_factory=dict)  # versions and why; not tried again unless asked for
 
 
 class Rollouts:
@@ -71,8 +72,8 @@ class Rollouts:
         """Names of the models that follow an alias."""
         return [name for name, model in self._models.items() if model.ref.version is None]
 
-    def sync(self, name: str) -> VariantState:
-        """Move to the version that the model's alias means now.
+    def sync(self, name: str, *, unasked: bool = False) -> VariantState:
+        """Move to the version that the model's alias means now; `unasked`, unless it was refused before.
 
         Raises ModelNotFound, ServiceUnreachable, ArtifactRefused (the old version stays) and UsageError.
         """
@@ -81,11 +82,12 @@ class Rollouts:
             raise UsageError("model", name, f"one that follows an alias; this server was told to serve {model.ref}")
         card = self._verified(model, model.ref)
         with self._lock:
-            if card.version != model.variants.champion:
+            if card.version != model.variants.champion and not (unasked and str(card.version) in model.refused):
                 ends = card.version == model.variants.challenger  # promoted: its trial is over
                 base = Variants(revision=0, champion=card.version) if ends else model.variants
                 self._move(name, model, replace(base, champion=card.version), card.version)
                 model.card = card
+                model.refused.pop(str(card.version), None)
                 if ends:
                     model.trial = None
                 self._happened(name, model, card.version, "synced", f"{model.ref} is version {card.version}")
@@ -166,7 +168,7 @@ class Rollouts:
             answers = self._replicas.follow(name, model.variants)
             model.counted = {report.replica: report.counts for report in answers.reports}
             reason = "; ".join(refused) or f"no replica of {name} answered: {', '.join(answers.failed)}"
-            self._happened(name, model, version, "refused", reason)
+            self._refuse(name, model, str(version), reason)
             raise ArtifactRefused(f"{name}/{version}", reason)
 
     def _end(self, name: str, model: _Model, reason: str) -> None:
@@ -184,8 +186,14 @@ class Rollouts:
             return self._verify(ref, model.card)
         except ArtifactRefused as error:
             with self._lock:
-                self._happened(ref.name, model, error.ref.removeprefix(f"{ref.name}/"), "refused", error.reason)
+                self._refuse(ref.name, model, error.ref.removeprefix(f"{ref.name}/"), error.reason)
             raise
+
+    def _refuse(self, name: str, model: _Model, version: str, reason: str) -> None:
+        """Told once, however often the registry's watcher comes by."""
+        if model.refused.get(version) != reason:
+            model.refused[version] = reason
+            self._happened(name, model, version, "refused", reason)
 
     def _happened(self, name: str, model: _Model, version: int | str, event: LifecycleEvent, reason: str) -> None:
         model.event = f"{now()} version {version} {event}: {reason}"

@@ -100,9 +100,9 @@ def supervise(
                 server = server.model_copy(update={"models": champions, "variants": variants})
                 state.write(settings, server)
 
-            from serving.conductor import Conductor  # imports ray, whose environment had to stand before
+            from serving.conductor import conduct  # imports ray, whose environment had to stand before
 
-            Conductor(models, config, settings, run_dir, changed=changed, say=on_progress).run()
+            conduct(models, config, settings, run_dir, changed=changed, say=on_progress)
     except _SignalledError:
         events.info("ending")
         on_progress("ending")

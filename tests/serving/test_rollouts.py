@@ -121,6 +121,24 @@ def test_a_version_that_one_replica_refuses_is_taken_back_everywhere(yard: Yard)
     assert yard.rollouts.state["fraud"].champion == 1
 
 
+def test_the_watcher_does_not_try_a_refused_version_again_but_a_command_does(yard: Yard) -> None:
+    yard.registry.aliases["champion"] = 3
+    yard.replicas.refuse = {"b": "no memory for it"}
+    with pytest.raises(ArtifactRefused):
+        yard.rollouts.sync("fraud", unasked=True)
+    changes = len(yard.replicas.told)
+    yard.rollouts.sync("fraud", unasked=True)
+    assert len(yard.replicas.told) == changes
+    yard.replicas.refuse = {}
+    assert yard.rollouts.sync("fraud").champion == 3
+    yard.registry.aliases["champion"] = 4
+    yard.registry.damaged = {4}
+    for _ in range(3):
+        with pytest.raises(ArtifactRefused):
+            yard.rollouts.sync("fraud", unasked=True)
+    assert [event for _, event, _ in yard.told] == ["refused", "synced", "refused"], "each is told once"
+
+
 def test_an_unreachable_registry_changes_nothing(yard: Yard) -> None:
     yard.registry.away = True
     with pytest.raises(ServiceUnreachable):

@@ -1,6 +1,7 @@
 """A real server moved between versions under load: two replicas, one start; each test goes on where the last ended."""
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -14,7 +15,9 @@ from pathlib import Path
 import numpy as np
 import orjson
 import pytest
+from typer.testing import CliRunner
 
+from drillyard.cli.app import app
 from drillyard.core.contract import CHALLENGER, CHAMPION, MODEL_FILE
 from drillyard.core.settings import Settings
 from serving import lifecycle, processes
@@ -68,6 +71,17 @@ def set_alias(settings: Settings, alias: str, version: int) -> None:
 def command(server: ServerState, name: str, **fields: object) -> VariantState:
     found = call(server.run_dir, {"command": name, **fields}, timeout_s=90)
     return VariantState.model_validate(found["fraud"])
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    return {"DRILLYARD_HOME": str(settings.home)}
+
+
+def typed(settings: Settings, *words: str) -> VariantState:
+    """The same as a person types it."""
+    result = CliRunner().invoke(app, ["serve", *words, "--quiet", "--json", "-"], env=environment(settings))
+    assert result.exit_code == 0, result.output
+    return VariantState.model_validate(json.loads(result.stdout[result.stdout.index("{") :])["fraud"])
 
 
 def try_out(
@@ -196,7 +210,7 @@ def test_a_damaged_champion_is_refused_and_the_old_one_goes_on(server: ServerSta
 
 def test_a_canary_gets_its_share_and_the_same_ids_always(server: ServerState, settings: Settings) -> None:
     publish(settings, 4, CHALLENGER)
-    found = command(server, "canary", model="fraud", version=None, percent=20.0, limits=asdict(Limits()))
+    found = typed(settings, "canary", "fraud", "--percent", "20")
     assert (found.champion, found.challenger, found.percent) == (2, 4, 20.0)
     client, variants = Client(server), Variants(revision=1, champion=2, challenger=4, percent=20.0)
     keys = [f"customer-{number}" for number in range(1500)]
@@ -210,7 +224,9 @@ def test_a_canary_gets_its_share_and_the_same_ids_always(server: ServerState, se
         assert client.ask("any", path=f"/v2/models/fraud/versions/{version}/infer")[1]["model_version"] == version
     status, answer = client.ask("any", path="/v2/models/fraud/versions/1/infer")
     assert (status, "expected 2 or 4" in str(answer["error"])) == (404, True)
-    ended = command(server, "rollback", model="fraud")
+    shown = CliRunner().invoke(app, ["serve", "status"], env=environment(settings))
+    assert "version 4 answering 20%" in shown.output
+    ended = typed(settings, "rollback", "fraud")
     assert (ended.challenger, "rolled back: asked for" in ended.event) == (None, True)
     assert {client.ask(key)[1]["model_version"] for key in keys[:100]} == {"2"}
 

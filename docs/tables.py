@@ -98,6 +98,24 @@ def metrics() -> str:
     return table(["metric", "type", "labels", "what it says"], rows)
 
 
+def label_values() -> str:
+    """What the labels with a fixed set of values may be."""
+    from typing import get_args
+
+    from serving import metrics
+
+    kinds = {
+        "variant": metrics.Variant,
+        "reason": metrics.ShedReason,
+        "outcome": metrics.Comparison,
+        "event": metrics.LifecycleEvent,
+    }
+    return table(
+        ["label", "values"],
+        [[f"`{name}`", ", ".join(f"`{value}`" for value in get_args(kind))] for name, kind in kinds.items()],
+    )
+
+
 def log_fields() -> str:
     """Every field of a log line."""
     from serving import logs

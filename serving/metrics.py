@@ -24,7 +24,7 @@ from serving.drift import DriftWatch
 from serving.variants import Tally
 
 Variant = Literal["champion", "challenger", "shadow"]
-ShedReason = Literal["queue full", "deadline", "client gone"]
+ShedReason = Literal["deadline", "client gone"]
 Comparison = Literal["agree", "disagree", "dropped", "failed"]
 LifecycleEvent = Literal["synced", "canary", "shadow", "rolled back", "refused"]
 

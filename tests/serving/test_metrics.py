@@ -164,7 +164,7 @@ def test_promtool_finds_no_fault(tmp_path: Path) -> None:
     counting = ModelMetrics(tmp_path, "fraud", 1)
     counting.end(counting.begin(), 200)
     counting.champion.inference(0.001, rows=1)
-    counting.shed("queue full")
+    counting.shed("client gone")
     counting.compared(1, "agree")
     text = exposition(tmp_path)
     done = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, timeout=30, check=False)

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -11,16 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.sockets import free_port
+
 pytestmark = pytest.mark.integration
 
 DEMO = [sys.executable, "-c", "from drillyard.cli import main; main()", "demo"]
 MARK = "DRILLYARD_HOME"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def environment(home: Path) -> dict[str, str]:

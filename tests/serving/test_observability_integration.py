@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import socket
 import subprocess
 import time
 import urllib.parse
@@ -23,6 +22,7 @@ from serving.recipes import laptop
 from serving.state import ServerState
 from tests.support import tiny_models
 from tests.support.collector import Collector, attributes
+from tests.support.sockets import free_port
 
 pytestmark = pytest.mark.integration
 INFER = "/v2/models/fraud/infer"
@@ -30,12 +30,6 @@ GOOD, BAD, LOST = 60, 7, 5  # requests of each kind; GOOD have ROWS rows
 ROWS = 16
 DRIFTED = "V3"  # the feature that is moved
 MARKER = 987654.25  # a value that must not be found in any log
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="module")

@@ -22,10 +22,10 @@ from serving.recipes import laptop
 from serving.state import ServerState
 from tests.serving.test_people import encoded, png_that_claims
 from tests.serving.test_routes import binary_fraud_request, fraud_request
-from tests.serving.test_serve_integration import free_port
 from tests.support import client_venv, tiny_models
 from tests.support.clients import kserve_data
 from tests.support.floods import Prepared, flood, prepared
+from tests.support.sockets import free_port
 
 pytestmark = pytest.mark.integration
 ROOT = Path(__file__).parents[2]

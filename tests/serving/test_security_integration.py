@@ -3,7 +3,6 @@
 import http.client
 import os
 import re
-import socket
 import ssl
 import subprocess
 import sys
@@ -23,6 +22,7 @@ from serving import keyfile, lifecycle, processes
 from serving.recipes import ServeConfig
 from serving.state import ServerState
 from tests.support import certificates, sockets, tiny_models
+from tests.support.sockets import free_port
 
 pytestmark = pytest.mark.integration
 
@@ -36,12 +36,6 @@ class Secured:
     keys_file: Path
     key: str
     cert: Path
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="module")

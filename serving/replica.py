@@ -31,10 +31,12 @@ class ModelReplica:
         from serving.loading import load
         from serving.loopback import bind_replica_to_loopback
         from serving.metrics import ModelMetrics
+        from serving.protocol.images import silence_pillow
         from serving.published import published
 
         assert ref.version is not None
         bind_replica_to_loopback()
+        silence_pillow()
         if config.log_file is not None:
             log_to(config.log_file, f"replica {ref.name}", serve_request_id)
         self._keys = ring_of(config)

@@ -3,29 +3,30 @@
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Lock
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric as Family
-from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.multiprocess import MultiProcessCollector
 
 from serving import haproxy_stats
 from serving.catalogue import DRIFT_BIN, DRIFT_EXPECTED, DRIFT_ROWS, INPUT_DRIFT, SCORE_DRIFT
+from serving.cells import retire
 from serving.drift import stability_index
 
 MIN_DRIFT_ROWS = 500  # with fewer, chance alone makes an index of more than (bins - 1) / 500 = 0.018
 
+_one_at_a_time = Lock()  # scrapes may overlap; one that meets a file half added would count it wrongly
 _Bin = tuple[str, ...]  # kind, model, version, feature, bin: the labels of DRIFT_BIN
 
 
 def merged(folder: Path) -> list[Family]:
     """Every metric with its samples, over all processes that ever wrote under `folder`; gauges over the live ones."""
     folder.mkdir(parents=True, exist_ok=True)
-    for file in folder.glob("gauge_live*_*.db"):  # a killed process has nothing in flight any more
-        pid = int(file.stem.rpartition("_")[2])
-        if not Path(f"/proc/{pid}").exists():
-            mark_process_dead(pid, str(folder))  # type: ignore[no-untyped-call]
-    found = MultiProcessCollector(None, path=str(folder)).collect()  # type: ignore[no-untyped-call]
+    with _one_at_a_time:
+        retire(folder)
+        found = MultiProcessCollector(None, path=str(folder)).collect()  # type: ignore[no-untyped-call]
     inner: dict[str, dict[_Bin, float]] = {DRIFT_BIN.name: {}, DRIFT_EXPECTED.name: {}}
     families = []
     for family in found:

@@ -1,6 +1,7 @@
 """Counting in mapped files, merging over processes, and what a Prometheus makes of the result."""
 
 import math
+import os
 import shutil
 import subprocess
 import sys
@@ -56,6 +57,27 @@ def test_counts_of_killed_processes_are_merged_and_their_gauges_are_gone(tmp_pat
     }
     assert samples(tmp_path, catalogue.LATENCY)["_count", "fraud", "2", "champion", ""] == 6.0
     assert samples(tmp_path, catalogue.IN_FLIGHT) == {}
+
+
+def test_many_ended_processes_leave_one_file_a_kind_and_no_count_is_lost(tmp_path: Path) -> None:
+    """As after days of replaced replicas; one process still counts meanwhile."""
+    alive = ModelMetrics(tmp_path, "fraud", 2)
+    alive.end(alive.begin(), 200)
+    of_ended = tmp_path / "ended"
+    subprocess.run([sys.executable, "-c", COUNT_SOME, str(of_ended)], check=False, timeout=30)
+    for i in range(20):  # process ids beyond the kernel's largest
+        for file in of_ended.glob("*.db"):
+            shutil.copy(file, tmp_path / f"{file.stem.rpartition('_')[0]}_{2**22 + 1 + i}.db")
+    for _ in range(2):
+        found = samples(tmp_path, catalogue.REQUESTS)
+        assert found["_total", "fraud", "2", "champion", "200", ""] == 41.0
+        assert samples(tmp_path, catalogue.LATENCY)["_count", "fraud", "2", "champion", ""] == 61.0
+        assert samples(tmp_path, catalogue.LATENCY)["_bucket", "fraud", "2", "champion", "+Inf"] == 61.0
+        assert samples(tmp_path, catalogue.IN_FLIGHT) == {("", "fraud", ""): 0.0}
+    names = {file.name for file in tmp_path.iterdir() if file.is_file()}
+    assert len(names) == 2 + len(list(tmp_path.glob(f"*_{os.getpid()}.db"))), names
+    alive.end(alive.begin(), 200)
+    assert samples(tmp_path, catalogue.REQUESTS)["_total", "fraud", "2", "champion", "200", ""] == 42.0
 
 
 def test_each_role_of_each_version_is_counted_apart(tmp_path: Path) -> None:

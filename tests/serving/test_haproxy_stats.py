@@ -1,6 +1,5 @@
 """A real HAProxy's own counts: what it refused, what waits in it, and what clients were answered."""
 
-import socket
 import subprocess
 import threading
 import time
@@ -13,6 +12,7 @@ import pytest
 
 from serving import haproxy_stats
 from serving.environment import haproxy_binary
+from tests.support.sockets import free_port
 
 CONFIG = """
 global
@@ -50,12 +50,6 @@ class Slow(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         pass
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture

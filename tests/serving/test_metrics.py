@@ -1,7 +1,9 @@
 """Counting in mapped files, merging over processes, and what a Prometheus makes of the result."""
 
+import json
 import math
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -191,3 +193,26 @@ def test_promtool_finds_no_fault(tmp_path: Path) -> None:
     text = exposition(tmp_path)
     done = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, timeout=30, check=False)
     assert (done.returncode, done.stdout + done.stderr) == (0, b"")
+
+
+def documented_queries() -> list[str]:
+    text = (Path(__file__).parents[2] / "docs" / "observability.md").read_text()
+    table = text.partition("| question | PromQL |")[2].partition("\n\n")[0]
+    return re.findall(r"`([^`]+)` \|$", table, flags=re.MULTILINE)
+
+
+def test_documented_queries_are_promql_over_metrics_there_are(tmp_path: Path) -> None:
+    queries = documented_queries()
+    assert len(queries) > 5
+    known = {metric.exposed_name for metric in catalogue.ALL}
+    for query in queries:
+        used = {re.sub(r"_(bucket|sum|count)$", "", name) for name in re.findall(r"drillyard_\w+", query)}
+        assert used
+        assert used <= known, query
+    if shutil.which("promtool") is None:
+        pytest.skip("promtool is not installed (Debian package prometheus)")
+    rules = [{"record": f"documented:{i}", "expr": query} for i, query in enumerate(queries)]
+    (tmp_path / "rules.yml").write_text(json.dumps({"groups": [{"name": "documented", "rules": rules}]}))
+    command = ["promtool", "check", "rules", str(tmp_path / "rules.yml")]
+    done = subprocess.run(command, capture_output=True, timeout=30, check=False)
+    assert done.returncode == 0, done.stderr

@@ -6,6 +6,7 @@ make bench-serve        (about 12 minutes; writes .drillyard/reports/bench-serve
 import argparse
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from drillyard.core import provenance
 from drillyard.core.contract import ModelRef
 from drillyard.core.errors import DrillyardError, UsageError
 from drillyard.core.settings import NO_TELEMETRY, QUIET_LIBRARIES, Settings
+from serving import lifecycle
 from serving.artifact import fetch
 from serving.bench import bars, environments, parts, plot, report, rounds, wrk
 from serving.bench.servers import Ground, Server, all_servers
@@ -26,6 +28,7 @@ PARTS = ("rows", "images", "proxies")
 def main() -> int:
     """Prepare, measure, judge, report. Returns the exit code; a missed bar is a finding, not a failure."""
     options = _options()
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # so that what was started is ended
     os.environ.update(NO_TELEMETRY | QUIET_LIBRARIES)
     settings = Settings.from_env(os.environ)
     try:
@@ -52,6 +55,7 @@ def compare(options: argparse.Namespace, settings: Settings) -> dict[str, Any]:
         if environments.requirements(server.name).exists():
             environments.prepare(server.name, settings.cache, _say)
     rows, images = _ground(options.model, settings), _ground(options.image_model, settings)
+    lifecycle.stop(rows.settings)  # what an earlier run that was killed hard may have left
     found = rounds.Measured(cells=[], open_loop=[], refused={})
     for part in options.parts:
         contenders = {

@@ -97,7 +97,9 @@ def wait_until_right(running: Running, questions: tuple[Question, ...]) -> None:
             ask(urlsplit(running.url).netloc, questions[0])
             break
         except (OSError, HTTPException) as error:
-            if time.monotonic() > deadline or not processes.belonging_to(running.run_dir):
+            if not processes.belonging_to(running.run_dir):
+                raise WrongAnswerError("it ended while starting") from error
+            if time.monotonic() > deadline:
                 raise WrongAnswerError(f"it did not come up within {_START_TIMEOUT_S:.0f} s: {error}") from error
             time.sleep(0.1)
     check(running, questions * 2)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from drillyard.core.contract import MODEL_FILE
 from drillyard.core.settings import Settings
@@ -119,15 +120,17 @@ def _peer(name: str, setup: str, command: Callable[[Launch], list[str]]) -> Serv
         port = free_port()
         with run_folder() as folder:
             words = command(Launch(binaries=binaries, port=port, folder=folder, model=ground.model.card.name))
-            with process(words, port=port, folder=folder, environment=_environment(ground)) as running:
+            with process(words, port=port, folder=folder, environment=_environment(ground, folder)) as running:
                 yield running
 
     version = environments.pinned(name, name)
     return Server(name=name, setup=f"{name} {version}: {setup}", form=NATURAL, path="/predict", start=start)
 
 
-def _environment(ground: Ground) -> dict[str, str]:
-    return {MODEL: str(ground.model.path / MODEL_FILE), PATH: ground.infer_path, "DO_NOT_TRACK": "1"}
+def _environment(ground: Ground, folder: Path) -> dict[str, str]:
+    """Where the model is; and BentoML neither reports its use nor writes into the user's home."""
+    bentoml = {"BENTOML_DO_NOT_TRACK": "true", "BENTOML_HOME": str(folder / "bentoml")}
+    return {MODEL: str(ground.model.path / MODEL_FILE), PATH: ground.infer_path, **bentoml}
 
 
 def _ray_default() -> Server:
@@ -136,7 +139,7 @@ def _ray_default() -> Server:
         port = free_port()
         with run_folder() as folder:
             words = [sys.executable, "-m", "serving.bench.peers.ray_default", str(port), str(folder / "ray")]
-            with process(words, port=port, folder=folder, environment=_environment(ground)) as running:
+            with process(words, port=port, folder=folder, environment=_environment(ground, folder)) as running:
                 yield running
 
     setup = "ray, as its quick start has it: FastAPI route, Serve's Python proxy, 2 replicas, default settings"

@@ -75,7 +75,7 @@ def compare(options: argparse.Namespace, settings: Settings) -> dict[str, Any]:
         "models": [str(rows.model.ref), str(images.model.ref)],
         "setups": {server.name: server.setup for server in servers},
         "refused": found.refused,
-        "bars": [asdict(judged) | {"passed": judged.passed} for judged in bars.judge(found.cells)],
+        "bars": [asdict(each) | {"passed": each.passed} for each in bars.judge(found.cells, found.refused)],
         "open_loop": [asdict(cell) for cell in found.open_loop],
         "cells": [asdict(cell) for cell in found.cells],
     }

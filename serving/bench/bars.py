@@ -107,9 +107,10 @@ def ratio(cells: Sequence[Cell], over: Which, under: Which, field: str) -> Ratio
     return Ratio(median=median(values), low=min(values), high=max(values), rounds=len(values))
 
 
-def judge(cells: Sequence[Cell]) -> list[Judged]:
-    """Every bar whose part was measured at all."""
+def judge(cells: Sequence[Cell], refused: Iterable[str]) -> list[Judged]:
+    """Every bar whose part was measured and whose two contenders were asked, also one that was refused then."""
     parts = {cell.part for cell in cells}
+    asked = {cell.contender for cell in cells} | set(refused)
     return [
         Judged(
             bar=bar,
@@ -117,5 +118,5 @@ def judge(cells: Sequence[Cell]) -> list[Judged]:
             p99=ratio(cells, bar.over, bar.under, "p99_ms"),
         )
         for bar in BARS
-        if {bar.over.part, bar.under.part} <= parts
+        if bar.over.part in parts and {bar.over.contender, bar.under.contender} <= asked
     ]

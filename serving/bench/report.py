@@ -37,7 +37,8 @@ def closed_loop(content: dict[str, Any]) -> Table:
 def bars(content: dict[str, Any]) -> Table:
     """Each bar of the project with the ratio that was measured."""
     head = ["comparison", "ratio of rows/s", "lowest to highest round", "bar", "ratio of p99", "verdict"]
-    lines = [_verdict(judged) for judged in judge([Cell(**each) for each in content["cells"]])]
+    cells = [Cell(**each) for each in content["cells"]]
+    lines = [_verdict(judged) for judged in judge(cells, content["refused"])]
     return f"Ratios at {SATURATING} connections", head, lines
 
 

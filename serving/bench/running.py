@@ -19,6 +19,7 @@ from serving import processes
 from serving.bench.workload import Question, WrongAnswerError, ask
 
 _START_TIMEOUT_S = 120.0
+_GONE_TIMES = 5
 _LOG_LINES = 20
 _SETTLED_CORES, _SETTLE_STEP_S, _SETTLE_TIMEOUT_S = 0.2, 0.5, 20.0
 _PROJECT = Path(__file__).parents[2]
@@ -92,12 +93,15 @@ def wait_until_right(running: Running, questions: tuple[Question, ...]) -> None:
     Raises WrongAnswerError, also when the server ends or does not answer within two minutes.
     """
     deadline = time.monotonic() + _START_TIMEOUT_S
+    gone = 0
     while True:
         try:
             ask(urlsplit(running.url).netloc, questions[0])
             break
         except (OSError, HTTPException) as error:
-            if not processes.belonging_to(running.run_dir):
+            # A process that has just been started, or replaces its program, shows no mark for a moment.
+            gone = 0 if processes.belonging_to(running.run_dir) else gone + 1
+            if gone == _GONE_TIMES:
                 raise WrongAnswerError("it ended while starting") from error
             if time.monotonic() > deadline:
                 raise WrongAnswerError(f"it did not come up within {_START_TIMEOUT_S:.0f} s: {error}") from error

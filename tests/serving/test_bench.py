@@ -241,8 +241,14 @@ def test_a_bar_passes_on_speed_and_where_asked_on_p99(
 ) -> None:
     monkeypatch.setattr(bars, "BARS", (Bar(over=OVER, under=UNDER, least=2.5, lower_p99=lower_p99),))
     ours = [cell("a", 0, rows_per_s, p99_ms)] if rows_per_s and p99_ms else []
-    (judged,) = bars.judge([*ours, cell("b", 0, 10, 2.0)])
+    (judged,) = bars.judge([*ours, cell("b", 0, 10, 2.0)], refused=["a"])
     assert judged.passed is passed
+
+
+def test_only_those_that_were_asked_are_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bars, "BARS", (Bar(over=OVER, under=UNDER, least=2.5, lower_p99=False),))
+    assert bars.judge([cell("b", 0, 10)], refused=[]) == []
+    assert bars.judge([cell("a", 0, 10, part="images"), cell("b", 0, 10, part="images")], refused=[]) == []
 
 
 def test_every_bar_names_contenders_that_exist() -> None:

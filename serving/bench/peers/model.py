@@ -21,12 +21,12 @@ class Model:
         options.log_severity_level = 3
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._session = onnxruntime.InferenceSession(os.environ[MODEL], options, providers=["CPUExecutionProvider"])
-        self._inputs = {node.name: _NUMPY[node.type] for node in self._session.get_inputs()}
+        self.inputs = {node.name: _NUMPY[node.type] for node in self._session.get_inputs()}
         self._outputs = [node.name for node in self._session.get_outputs()]
 
     def predict(self, inputs: dict[str, Any]) -> dict[str, Any]:
         """Rows by input name (nested lists or arrays) to arrays by output name."""
-        arrays = {name: np.asarray(inputs[name], dtype) for name, dtype in self._inputs.items()}
+        arrays = {name: np.asarray(inputs[name], dtype) for name, dtype in self.inputs.items()}
         return dict(zip(self._outputs, self._session.run(self._outputs, arrays), strict=True))
 
     def infer(self, document: dict[str, Any]) -> dict[str, Any]:

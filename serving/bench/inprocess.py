@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,6 @@ import numpy as np
 
 from drillyard.core.contract import MODEL_FILE, ModelRef
 from drillyard.core.errors import InvalidMeasurement
-from serving.bench.openloop import OpenCell
 from serving.bench.rounds import Cell
 from serving.bench.workload import Arrays
 
@@ -33,11 +32,10 @@ class InProcess:
     threads: int
     workloads: dict[str, int]  # rows of a call, by the name under which it is compared
 
-    def measure(self, number: int, *, seconds: float) -> tuple[list[Cell], list[OpenCell]]:
+    def measure(self, number: int, *, seconds: float) -> Iterator[Cell]:
         """See Contender. A process of its own, so that this one's memory and threads play no part."""
         file = io.BytesIO()
         np.savez(file, allow_pickle=False, **self.inputs)
-        cells = []
         for name, rows in self.workloads.items():
             words = [str(self.folder / MODEL_FILE), str(self.threads), str(rows), str(seconds)]
             done = subprocess.run(
@@ -50,24 +48,21 @@ class InProcess:
             if done.returncode != 0:
                 raise InvalidMeasurement(f"onnxruntime in process: {done.stderr.decode(errors='replace')[-2000:]}")
             found = json.loads(done.stdout)
-            cells.append(
-                Cell(
-                    part=self.part,
-                    round=number,
-                    contender=self.name,
-                    workload=name,
-                    connections=0,
-                    requests_per_s=found["calls"] / found["elapsed_s"],
-                    rows_per_s=found["calls"] * rows / found["elapsed_s"],
-                    p50_ms=found["p50_ms"],
-                    p99_ms=found["p99_ms"],
-                    cpu_us_per_request=1e6 * found["cpu_s"] / found["calls"],
-                    client_cpu_share=0.0,
-                    requests=found["calls"],
-                    errors={},
-                )
+            yield Cell(
+                part=self.part,
+                round=number,
+                contender=self.name,
+                workload=name,
+                connections=0,
+                requests_per_s=found["calls"] / found["elapsed_s"],
+                rows_per_s=found["calls"] * rows / found["elapsed_s"],
+                p50_ms=found["p50_ms"],
+                p99_ms=found["p99_ms"],
+                cpu_us_per_request=1e6 * found["cpu_s"] / found["calls"],
+                client_cpu_share=0.0,
+                requests=found["calls"],
+                errors={},
             )
-        return cells, []
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -1,6 +1,6 @@
 """Alternating rounds: each contender starts afresh in every round, one at a time, and the order turns each time."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -41,8 +41,8 @@ class Contender(Protocol):
         """As the tables call it."""
         ...
 
-    def measure(self, number: int, *, seconds: float) -> tuple[list[Cell], list[OpenCell]]:
-        """Start, warm up, measure, end. Raises WrongAnswerError."""
+    def measure(self, number: int, *, seconds: float) -> Iterator[Cell | OpenCell]:
+        """Start, warm up, measure, end; each result as soon as it is there. Raises WrongAnswerError."""
         ...
 
 
@@ -65,7 +65,7 @@ class OverHttp:
     asks: tuple[Ask, ...]
     rates: tuple[float, ...] = ()
 
-    def measure(self, number: int, *, seconds: float) -> tuple[list[Cell], list[OpenCell]]:
+    def measure(self, number: int, *, seconds: float) -> Iterator[Cell | OpenCell]:
         """See Contender."""
         first = self.asks[0].work
         with self.server.start(self.ground) as running:
@@ -73,19 +73,16 @@ class OverHttp:
                 wait_until_right(running, ask.work.questions)
             settle(running)
             wrk.run(running.url, first.questions, connections=WARM_UP_CONNECTIONS, seconds=WARM_UP_S)
-            cells = [
-                self._cell(running, ask.work, connections, number, seconds)
-                for ask in self.asks
-                for connections in ask.connections
-            ]
-            most = max(cell.requests_per_s for cell in cells if cell.workload == first.name)
-            opened = [
-                openloop.run(running.url, self.ground.model, rate, contender=self.name, seconds=seconds)
-                for rate in (self.rates if number == 0 else ())
-                if rate <= OPEN_LOOP_SHARE * most
-            ]
+            most = 0.0
+            for ask in self.asks:
+                for connections in ask.connections:
+                    cell = self._cell(running, ask.work, connections, number, seconds)
+                    most = max(most, cell.requests_per_s if ask.work is first else 0.0)
+                    yield cell
+            for rate in self.rates if number == 0 else ():
+                if rate <= OPEN_LOOP_SHARE * most:
+                    yield openloop.run(running.url, self.ground.model, rate, contender=self.name, seconds=seconds)
             check(running, first.questions)  # still right after all that
-        return cells, opened
 
     def _cell(self, running: Running, work: Workload, connections: int, number: int, seconds: float) -> Cell:
         before = running.cpu_s()
@@ -125,24 +122,28 @@ def run(contenders: Sequence[Contender], *, rounds: int, seconds: float, say: Ca
         for contender in contenders if number % 2 == 0 else reversed(contenders):
             if contender.name in found.refused:
                 continue
+            results: list[Cell | OpenCell] = []
             try:
-                cells, opened = contender.measure(number, seconds=seconds)
+                for result in contender.measure(number, seconds=seconds):
+                    results.append(result)
+                    say(f"round {number + 1}/{rounds}  {describe(result)}")
             except WrongAnswerError as error:
                 found.refused[contender.name] = str(error)
                 say(f"{contender.name} is not measured: {error}")
                 continue
-            found.cells.extend(cells)
-            found.open_loop.extend(opened)
-            for cell in cells:
-                say(f"round {number + 1}/{rounds}  {describe(cell)}")
+            found.cells.extend(result for result in results if isinstance(result, Cell))
+            found.open_loop.extend(result for result in results if isinstance(result, OpenCell))
     return found
 
 
-def describe(cell: Cell) -> str:
+def describe(result: Cell | OpenCell) -> str:
     """One line for people."""
-    wrong = f"  FAILED {cell.errors}" if cell.errors else ""
+    wrong = f"  FAILED {result.errors}" if result.errors else ""
+    if isinstance(result, OpenCell):
+        invalid = "" if result.valid else "  INVALID: the generator fell behind"
+        return f"{result.contender:14} open loop at {result.rate_rps:g}/s  p99 {result.p99_ms:7.1f} ms{wrong}{invalid}"
     return (
-        f"{cell.contender:14} {cell.workload:18} {cell.connections:3} connections  "
-        f"{cell.requests_per_s:8,.0f} requests/s  p99 {cell.p99_ms:7.1f} ms  "
-        f"{cell.cpu_us_per_request:6,.0f} us CPU{wrong}"
+        f"{result.contender:14} {result.workload:18} {result.connections:3} connections  "
+        f"{result.requests_per_s:8,.0f} requests/s  p99 {result.p99_ms:7.1f} ms  "
+        f"{result.cpu_us_per_request:6,.0f} us CPU{wrong}"
     )

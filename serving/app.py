@@ -53,7 +53,7 @@ def deploy(targets: list[Target]) -> None:
 def _model_deployment(config: ServeConfig) -> Any:
     return serve.deployment(serve.ingress()(ModelReplica)).options(
         name="model",
-        num_replicas=config.replicas,
+        **_scaling(config),
         ray_actor_options={"num_cpus": config.cpus_per_replica},
         max_ongoing_requests=config.max_ongoing_requests,
         max_queued_requests=config.max_queued_requests,
@@ -62,6 +62,24 @@ def _model_deployment(config: ServeConfig) -> Any:
         graceful_shutdown_timeout_s=config.drain_s,
         logging_config=_LOGGING,
     )
+
+
+def _scaling(config: ServeConfig) -> dict[str, Any]:
+    """Serve's options for the number of replicas."""
+    scaling = config.autoscaling
+    if scaling is None:
+        return {"num_replicas": config.replicas}
+    serve_names = {
+        "min_replicas": config.replicas,
+        "initial_replicas": config.replicas,
+        "max_replicas": scaling.max_replicas,
+        "target_ongoing_requests": scaling.target_ongoing_requests,
+        "look_back_period_s": scaling.look_back_s,
+        "metrics_interval_s": scaling.look_back_s / 4,
+        "upscale_delay_s": scaling.upscale_delay_s,
+        "downscale_delay_s": scaling.downscale_delay_s,
+    }
+    return {"autoscaling_config": serve_names}
 
 
 def _front_deployment(config: ServeConfig) -> Any:

@@ -1,6 +1,6 @@
 """Whole serving configurations; a variant is a function that returns one."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 from itertools import pairwise
 from pathlib import Path
@@ -30,6 +30,25 @@ class Batching:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Autoscaling:
+    """When a model gets more replicas than its least number, and when it loses them again. Raises UsageError."""
+
+    max_replicas: int = 2
+    target_ongoing_requests: float = 16.0  # of each replica; well below max_ongoing_requests, above which they queue
+    look_back_s: float = 2.0  # over which requests under way are averaged
+    upscale_delay_s: float = 1.0  # how long there must be too many before replicas are added
+    downscale_delay_s: float = 60.0  # how long there must be too few before one is ended
+
+    def __post_init__(self) -> None:
+        for name in ("max_replicas", "target_ongoing_requests", "look_back_s"):
+            if not getattr(self, name) > 0:
+                raise UsageError(f"autoscaling.{name}", getattr(self, name), "a number above 0")
+        for name in ("upscale_delay_s", "downscale_delay_s"):
+            if not getattr(self, name) >= 0:
+                raise UsageError(f"autoscaling.{name}", getattr(self, name), "0 or more seconds")
+
+
+@dataclass(frozen=True, kw_only=True)
 class ServeConfig:
     """How a server runs. Every limit guards against a kind of request named in the tests of bad input."""
 
@@ -42,7 +61,8 @@ class ServeConfig:
     tls_key: Path | None = None  # its private key, in PEM form and not encrypted
     log_file: Path | None = None  # JSON lines of every process; the supervisor names one below DRILLYARD_HOME
     access_log_share: float = 0.0  # of requests that leave a line in the log; 1 is every one
-    replicas: int = 1  # processes for each model
+    replicas: int = 1  # processes for each model; with autoscaling, the least
+    autoscaling: Autoscaling | None = None  # None: always that number
     cpus_per_replica: float = 1.0  # reserved in Ray; its whole part is the number of onnxruntime threads
     max_ongoing_requests: int = 64  # a replica is given at most so many at once, the rest wait in HAProxy
     queue_timeout_s: float = 0.02  # how long they wait there before they are answered 503
@@ -68,6 +88,11 @@ class ServeConfig:
             raise UsageError("port", self.port, "a port number from 1 to 65535")
         if not 0 <= self.access_log_share <= 1:
             raise UsageError("access_log_share", self.access_log_share, "a share from 0 (none) to 1 (every request)")
+        if self.most_replicas < self.replicas:
+            raise UsageError("autoscaling.max_replicas", self.most_replicas, f"at least replicas, {self.replicas}")
+        if self.autoscaling is not None and self.autoscaling.target_ongoing_requests > self.max_ongoing_requests:
+            given, most = self.autoscaling.target_ongoing_requests, self.max_ongoing_requests
+            raise UsageError("autoscaling.target_ongoing_requests", given, f"at most max_ongoing_requests, {most}")
         if self.watch_s is not None and not self.watch_s >= 1:
             raise UsageError("watch", self.watch_s, "at least 1 second")
         if not is_loopback(self.host) and not self.asks_for_keys:
@@ -81,6 +106,11 @@ class ServeConfig:
                 f"more than batching.max_rows, {self.batching.max_rows}: else batches of one-row requests never fill"
             )
             raise UsageError("max_ongoing_requests", self.max_ongoing_requests, valid)
+
+    @property
+    def most_replicas(self) -> int:
+        """Replicas that a model may have at once."""
+        return self.replicas if self.autoscaling is None else self.autoscaling.max_replicas
 
     @property
     def threads(self) -> int:
@@ -114,3 +144,8 @@ def laptop(*models: str, host: str = "127.0.0.1", port: int = 8000) -> ServeConf
     Raises UsageError.
     """
     return ServeConfig(models=tuple(map(ModelRef.parse, models)), host=host, port=port)
+
+
+def elastic(*models: str, max_replicas: int, host: str = "127.0.0.1", port: int = 8000) -> ServeConfig:
+    """One replica for each model while that is enough, more while requests pile up. Raises UsageError."""
+    return replace(laptop(*models, host=host, port=port), autoscaling=Autoscaling(max_replicas=max_replicas))

@@ -131,7 +131,7 @@ def _start_ray(config: ServeConfig, settings: Settings, run_dir: Path) -> None:
         except ConnectionError as error:
             raise ServiceUnreachable("Ray", settings.ray_address, f"it said: {error}") from None
     else:
-        needed = len(config.models) * config.replicas * config.cpus_per_replica
+        needed = len(config.models) * config.most_replicas * config.cpus_per_replica
         ray.init(
             # Logical: a machine with fewer cores than replicas shares them rather than wait for ever.
             num_cpus=max(os.cpu_count() or 1, int(-(-needed // 1))),

@@ -20,6 +20,9 @@ def up(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port of every route.", min=1, max=65535)] = 8000,
     replicas: Annotated[int, typer.Option(help="Processes for each model.", min=1)] = 1,
+    max_replicas: Annotated[
+        int | None, typer.Option(help="Add processes while requests pile up, to at most this number.", min=1)
+    ] = None,
     keys_file: keys.FileOption = None,
     tls_cert: Annotated[Path | None, typer.Option(help="Certificate chain (PEM): speak TLS only.")] = None,
     tls_key: Annotated[Path | None, typer.Option(help="The certificate's private key (PEM).")] = None,
@@ -42,7 +45,7 @@ def up(
 
     from drillyard.core.contract import ModelRef
     from serving import lifecycle
-    from serving.recipes import is_loopback, laptop
+    from serving.recipes import Autoscaling, is_loopback, laptop
     from serving.state import ServerState
 
     console, where = Console(quiet), settings()
@@ -54,6 +57,7 @@ def up(
         models=refs,
         host=host,
         replicas=replicas,
+        autoscaling=None if max_replicas is None else Autoscaling(max_replicas=max_replicas),
         keys_file=keys_file and keys_file.resolve(),
         keys=where.server_keys,
         tls_cert=tls_cert and tls_cert.resolve(),

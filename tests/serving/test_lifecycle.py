@@ -5,6 +5,7 @@ import re
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from drillyard.core.errors import UsageError
 from drillyard.core.settings import Settings
 from serving import lifecycle, processes, state
 from serving.environment import server_environment
-from serving.recipes import ServeConfig, laptop
+from serving.recipes import Autoscaling, ServeConfig, elastic, laptop
 from serving.state import ServerState
 
 
@@ -58,6 +59,18 @@ def test_recipe_and_limits() -> None:
     for wrong in ({"models": ()}, {"models": (ModelRef.parse("a"), ModelRef.parse("a/2"))}, {"port": 0}):
         with pytest.raises(UsageError):
             ServeConfig(**({"models": (ModelRef.parse("a"),)} | wrong))
+
+
+def test_autoscaling_that_contradicts_itself_is_refused() -> None:
+    config = elastic("fraud", max_replicas=3)
+    assert (config.replicas, config.most_replicas, laptop("fraud").most_replicas) == (1, 3, 1)
+    with pytest.raises(UsageError, match="at least replicas, 4"):
+        replace(config, replicas=4)
+    with pytest.raises(UsageError, match="at most max_ongoing_requests"):
+        replace(config, autoscaling=Autoscaling(target_ongoing_requests=1000.0))
+    for wrong in ({"max_replicas": 0}, {"target_ongoing_requests": 0.0}, {"upscale_delay_s": -1.0}):
+        with pytest.raises(UsageError):
+            Autoscaling(**wrong)  # type: ignore[arg-type]
 
 
 def test_the_wrapper_corrects_what_the_installed_ray_writes(tmp_path: Path) -> None:

@@ -93,6 +93,11 @@ class Engine:
             comparer = Comparer(lambda outcome: self._metrics.compared(version, outcome))
         self.lineup = Lineup(variants=variants, champion=champion, challenger=challenger, comparer=comparer)
 
+    @property
+    def versions(self) -> tuple[int, ...]:
+        """All that answer when they are asked for by number, the champion first."""
+        return self.lineup.variants.versions
+
     def card(self, version: str | None = None) -> ModelCard:
         """The card of a version as a path or message names it; None means what the server chooses.
 

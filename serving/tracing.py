@@ -90,6 +90,10 @@ class _TracedEngine:
     def __init__(self, engine: Answering, tracer: Tracer) -> None:
         self._engine, self._tracer = engine, tracer
 
+    @property
+    def versions(self) -> tuple[int, ...]:
+        return self._engine.versions
+
     def card(self, version: str | None = None) -> ModelCard:
         return self._engine.card(version)
 

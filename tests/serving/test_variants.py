@@ -20,10 +20,12 @@ from serving.loading import load
 from serving.metrics import ModelMetrics
 from serving.predictor import Predictor
 from serving.protocol.errors import RequestError
+from serving.protocol.routes import ModelRoutes
 from serving.protocol.v2 import InferRequest
 from serving.recipes import Batching
 from serving.variants import Compared, Variants
-from tests.serving.conftest import MeasuringFake
+from tests.serving.conftest import MeasuringFake, call_app
+from tests.serving.test_routes import CountingFake
 from tests.support import tiny_models
 
 CANARY = Variants(revision=1, champion=1, challenger=2, percent=25.0)
@@ -137,6 +139,9 @@ def test_an_explicit_version_is_exact_and_never_compared(cards: dict[str, ModelC
         assert metrics.outcomes == []
         with pytest.raises(RequestError, match="no version '3' here; expected 1 or 2"):
             engine.card("3")
+        routes = ModelRoutes(engine, CountingFake(), max_body_bytes=1, max_rows=1, max_pixels=1)
+        for path in ("/v2/models/fraud", "/v2/models/fraud/versions/2"):
+            assert call_app(routes, "GET", path).json["versions"] == ["1", "2"]
 
 
 @pytest.mark.parametrize(("error", "outcome"), [(None, "disagree"), (RequestError(500, "no"), "failed")])
@@ -272,6 +277,9 @@ def test_a_version_with_other_tensors_is_refused(models: dict[str, LocalModel], 
     fraud, vision = models["fraud"], models["vision"]
     with pytest.raises(ArtifactRefused, match="its inputs are not those of version 1"):
         load(fraud.ref, **_where(fraud), threads=1, beside=vision.card)
+    shuffled = fraud.card.model_copy(update={"labels": fraud.card.labels[::-1]})  # the same tensors, otherwise meant
+    with pytest.raises(ArtifactRefused, match="its labels are not those of version 1"):
+        load(fraud.ref, **_where(fraud), threads=1, beside=shuffled)
     assert load(fraud.ref, **_where(fraud), threads=1, beside=fraud.card).row_time_s > 0
 
 

@@ -11,7 +11,7 @@ export MLFLOW_DISABLE_TELEMETRY ?= true
 export DO_NOT_TRACK ?= 1
 
 .PHONY: help setup demo check format test test-unit test-integration mlflow constraints clean
-.PHONY: bench-train bench-fraud bench-vision bench-serve bench-faults bench-overload
+.PHONY: bench-train bench-fraud bench-vision bench-serve bench-faults bench-overload bench-autoscale
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -42,7 +42,7 @@ format: $(STAMP)  ## put format, lint fixes and generated docs right
 test: test-unit test-integration  ## the whole required suite
 
 test-unit: $(STAMP)  ## fast tests, no services
-	$(BIN)/pytest -q -m 'not integration and not optional'
+	$(BIN)/pytest -q -n auto -m 'not integration and not optional'
 
 test-integration: $(STAMP)  ## tests that start Ray, MLflow, Serve and Locust
 	@# A process each: Ray and MLflow keep settings for a whole process.
@@ -64,6 +64,9 @@ bench-faults: $(STAMP)  ## kill and freeze what serves, under load; what was los
 
 bench-overload: $(STAMP)  ## goodput at twice the capacity, and how fast the rest is refused
 	$(BIN)/python -m loadtests.bench_overload $(ARGS)
+
+bench-autoscale: $(STAMP)  ## how fast replicas follow a tenfold step of the load
+	$(BIN)/python -m loadtests.bench_autoscale $(ARGS)
 
 bench-vision: $(STAMP)  ## accuracy and time of a vision recipe, such as ARGS="--recipe cifar --data-dir FOLDER"
 	$(BIN)/python -m pipelines.bench_model vision $(ARGS)

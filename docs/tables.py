@@ -174,6 +174,51 @@ def serving() -> str:
     return "\n\n".join([picture, *parts, f"{_origin(content)}, {took}."])
 
 
+def faults() -> str:
+    """What each fault cost, from the measured results."""
+    content = _result("bench-faults")
+    rows = []
+    for row in content["faults"]:
+        lost = f"{row['failed']} of {row['requests']}"
+        if row["error_counts"]:
+            lost += " (" + ", ".join(f"{count} {kind}" for kind, count in sorted(row["error_counts"].items())) + ")"
+        whole = "" if row["whole_again_s"] is None else f"{row['whole_again_s']:.1f} s"
+        latency = f"{row['p99_ms']:.0f} / {row['max_ms']:.0f}"
+        rows.append([row["purpose"], lost, str(row["wrong_answers"]), latency, f"{row['disturbed_s']} s", whole])
+    head = ["fault", "failed requests", "wrong answers", "p99 / max, ms", "disturbed", "whole again after"]
+    return f"{table(head, rows)}\n\n{content['rate_rps']:.0f} requests/s. {_origin(content)}"
+
+
+def overload() -> str:
+    """Goodput at and beyond capacity, from the measured results."""
+    content = _result("bench-overload")
+    rows = []
+    for number, each in enumerate(content["rounds"], 1):
+        for name, words in (("at", "capacity"), ("twice", "twice the capacity")):
+            part = each[name]
+            refused = f"{part['refusal_ms']['p50']:.0f} / {part['refusal_ms']['p99']:.0f}"
+            cells = [f"{part['offered_rps']:.0f}", f"{part['goodput_rps']:.0f}", f"{part['p99_ms']:.0f}", refused]
+            rows.append([f"{number}: {words}", *cells])
+    bars = "; ".join(
+        f"{name.replace('_', ' ')} {bar['median']:.2f} ({bar['low']:.2f} to {bar['high']:.2f}), bar {bar['bar']}"
+        for name, bar in content["bars"].items()
+    )
+    head = ["round", "offered, requests/s", "goodput, requests/s", "p99 of answers, ms", "refusal p50 / p99, ms"]
+    return f"{table(head, rows)}\n\nMedians over the rounds: {bars}. {_origin(content)}"
+
+
+def autoscale() -> str:
+    """How the number of replicas followed the load, from the measured results."""
+    content = _result("bench-autoscale")
+    rows = []
+    for part in content["phases"]:
+        changes = ", ".join(f"{count} after {seconds:.1f} s" for seconds, count in part["replicas"])
+        lost = f"{part['failed']} of {part['requests']}"
+        rows.append([part["phase"], f"{part['rate_rps']:.0f}", changes, lost, f"{part['p99_ms']:.0f}"])
+    head = ["phase", "requests/s", "replicas", "failed requests", "p99, ms"]
+    return f"{table(head, rows)}\n\n{_origin(content)}"
+
+
 def demo() -> str:
     """What one demo measured."""
     content = _result("demo")

@@ -1,27 +1,25 @@
 """A server of this home for the length of a benchmark, and the folder its drills take their requests from."""
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from drillyard.core.settings import NO_TELEMETRY, Settings
+from drillyard.core.settings import Settings
+from loadtests.faults import drillyard
 
 
 @contextmanager
-def server(model: str, *, port: int, replicas: int) -> Iterator[None]:
+def server(model: str, *, port: int, replicas: int, max_replicas: int | None = None) -> Iterator[None]:
     """`drillyard serve up`, and `serve down` at the end. Raises CalledProcessError when it does not start."""
-    command = [sys.executable, str(Path(sys.executable).parent / "drillyard"), "serve"]
-    environment = {**os.environ, **NO_TELEMETRY}
-    up = [*command, "up", model, "--detach", "--replicas", str(replicas), "--port", str(port)]
-    subprocess.run(up, env=environment, check=True)
+    up = ["serve", "up", model, "--detach", "--replicas", str(replicas), "--port", str(port)]
+    if max_replicas is not None:
+        up += ["--max-replicas", str(max_replicas)]
+    drillyard(*up).check_returncode()
     try:
         yield
     finally:
-        subprocess.run([*command, "down"], env=environment, check=True)
+        drillyard("serve", "down").check_returncode()
 
 
 def samples(settings: Settings, model: str) -> Path:

@@ -1,4 +1,4 @@
-"""Real faults to a running server of this machine: its processes are killed or frozen while it is asked.
+"""Real faults to a running server of this machine while it is asked: killed and frozen processes, a lost registry.
 
 A server's processes carry its private run folder in their environment (see docs/serving.md), so only they are found.
 """
@@ -6,6 +6,8 @@ A server's processes carry its private run folder in their environment (see docs
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,7 +16,7 @@ from pathlib import Path
 from typing import Self
 
 from drillyard.core.errors import ServiceUnreachable, UsageError
-from drillyard.core.settings import Settings
+from drillyard.core.settings import NO_TELEMETRY, Settings
 
 _MARK = "DRILLYARD_SERVER_DIR"
 CONTROLLER, HAPROXY = "ray::ServeController", "/haproxy -"
@@ -27,6 +29,7 @@ class Target:
     run_dir: str
     url: str
     model: str
+    tracking_uri: str
 
     @classmethod
     def of(cls, settings: Settings, model: str) -> Self:
@@ -36,7 +39,7 @@ class Target:
         except FileNotFoundError:
             remedy = "start it with `drillyard serve up --detach`"
             raise ServiceUnreachable("the server", str(settings.home), remedy) from None
-        return cls(run_dir=state["run_dir"], url=state["url"], model=model)
+        return cls(run_dir=state["run_dir"], url=state["url"], model=model, tracking_uri=settings.tracking_uri)
 
     def replicas(self) -> list[int]:
         """Process ids of the model's replicas."""
@@ -63,6 +66,7 @@ class Fault:
     purpose: str
     strike: Callable[[Target], None]
     heals: Callable[[Target], list[int]]  # complete again when it counts as many other processes as before
+    lasts_s: float = 0.0  # how long the blow takes
     replaces: bool = True  # the struck process is replaced; else it is the same one that goes on
     may_fail: bool = False  # lost requests are expected, and stated
 
@@ -85,6 +89,35 @@ def freeze(find: Callable[[Target], list[int]], seconds: float) -> Callable[[Tar
                 os.kill(pid, signal.SIGCONT)
 
     return strike
+
+
+def lose_registry(seconds: float) -> Callable[[Target], None]:
+    """Take the embedded registry away for so long, and ask the server to follow it meanwhile."""
+
+    def strike(target: Target) -> None:
+        database = Path(target.tracking_uri.removeprefix("sqlite:///"))
+        hidden = database.with_suffix(".hidden")
+        database.rename(hidden)
+        try:
+            done = drillyard("serve", "sync", target.model)
+            if done.returncode == 0:
+                raise AssertionError("the server found a registry that was not there")
+            time.sleep(seconds)
+        finally:
+            hidden.rename(database)
+
+    return strike
+
+
+def sync(target: Target) -> None:
+    """Move the server to the champion of now. Raises CalledProcessError."""
+    drillyard("serve", "sync", target.model).check_returncode()
+
+
+def drillyard(*arguments: str) -> "subprocess.CompletedProcess[bytes]":
+    """Our own command, as a person would give it."""
+    command = [sys.executable, str(Path(sys.executable).parent / "drillyard"), *arguments]
+    return subprocess.run(command, env={**os.environ, **NO_TELEMETRY}, capture_output=True, check=False)
 
 
 def _first(find: Callable[[Target], list[int]], target: Target) -> int:
@@ -115,6 +148,7 @@ FAULTS = {
             name="freeze-replica",
             purpose="SIGSTOP one of two replicas for 5 s",
             strike=freeze(Target.replicas, 5.0),
+            lasts_s=5.0,
             heals=Target.replicas,
             replaces=False,
         ),
@@ -122,6 +156,7 @@ FAULTS = {
             name="sick-replica",
             purpose="freeze one of two replicas for 60 s: its health check fails and it is replaced",
             strike=freeze(Target.replicas, 60.0),
+            lasts_s=60.0,
             heals=Target.replicas,
         ),
         Fault(
@@ -129,6 +164,21 @@ FAULTS = {
             purpose="kill -9 Serve's controller",
             strike=kill(_controller),
             heals=_controller,
+        ),
+        Fault(
+            name="new-version",
+            purpose="a new champion is registered, and the server moves to it",
+            strike=sync,
+            heals=Target.replicas,
+            replaces=False,
+        ),
+        Fault(
+            name="registry-gone",
+            purpose="the registry is lost for a minute, and the server is asked to follow it",
+            strike=lose_registry(60.0),
+            heals=Target.replicas,
+            lasts_s=60.0,
+            replaces=False,
         ),
         Fault(
             name="kill-haproxy",

@@ -35,7 +35,9 @@ def server_environment(
         **NO_TELEMETRY,
         "RAY_SERVE_HAPROXY_NBTHREAD": "1",  # more threads than it needs take the replicas' cores
         "RAY_SERVE_HAPROXY_RETRIES": "3",
-        "RAY_SERVE_HAPROXY_RETRY_ON": "all-retryable-errors",  # inference is idempotent: a replay is safe
+        # Inference is idempotent: a replay is safe. Answers are not replayed, whatever their code: a 503 or 504 asked
+        # again of a busy server would make it busier.
+        "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response junk-response response-timeout",
         "RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S": str(math.ceil(config.answer_timeout_s)),
         "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": "60",  # of silence in the middle of a request
         "RAY_SERVE_HAPROXY_HEALTH_CHECK_INTER": "1s",  # a frozen replica is missed after two of these

@@ -1,0 +1,92 @@
+"""How fast replicas follow a tenfold step of the load, up and down again, and what that costs the requests.
+
+make bench-autoscale    (the fraud champion, 1 to 3 replicas; writes .drillyard/reports/bench-autoscale.json)
+"""
+
+import argparse
+import json
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from drillyard.core import provenance
+from drillyard.core.settings import Settings
+from drillyard.core.slo import DrillPlan, Load, Slo
+from loadtests.bench_server import samples, server
+from loadtests.faults import Target
+from loadtests.launch import run_drill
+
+SLO = Slo(p50_ms=10, p99_ms=50, max_error_rate=0.0)
+MOST, STEP = 3, 10
+WATCH_S = 0.1
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rate", type=float, default=150, help="requests a second before and after the step")
+    parser.add_argument("--low", type=float, default=15, help="seconds before the step")
+    parser.add_argument("--high", type=float, default=30, help="seconds of the step")
+    parser.add_argument("--after", type=float, default=60, help="seconds after the step")
+    parser.add_argument("--port", type=int, default=8088)
+    options = parser.parse_args()
+    settings = Settings.from_env(os.environ)
+    origin = provenance.stamp()
+    phases: list[dict[str, Any]] = []
+    with server("fraud", port=options.port, replicas=1, max_replicas=MOST):
+        target = Target.of(settings, "fraud")
+        folder = samples(settings, "fraud")
+        for name, times, seconds in (
+            ("before", 1, options.low),
+            ("step", STEP, options.high),
+            ("after", 1, options.after),
+        ):
+            load = Load(rate_rps=options.rate * times, duration_s=seconds)
+            plan = DrillPlan(model="fraud", load=load, slo=SLO)
+            phases.append({"phase": name, **_drilled(plan, target, folder, settings)})
+            sys.stderr.write(f"{phases[-1]}\n")
+    path = settings.reports / "bench-autoscale.json"
+    path.write_text(json.dumps({**origin, "phases": phases}, indent=2) + "\n")
+    sys.stdout.write(f"figures: {path}\n")
+
+
+def _drilled(plan: DrillPlan, target: Target, folder: Path, settings: Settings) -> dict[str, Any]:
+    """One phase: what became of its requests, and when the number of replicas changed (seconds from its start)."""
+    changes: list[tuple[float, int]] = []
+    begun, ended = threading.Event(), threading.Event()
+
+    def watch() -> None:
+        begun.wait()
+        started = time.monotonic()
+        while not ended.wait(WATCH_S):
+            count = len(target.replicas())
+            if not changes or changes[-1][1] != count:
+                changes.append((round(time.monotonic() - started, 1), count))
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    out = settings.reports / "autoscale-drill.json"
+    result = run_drill(
+        plan,
+        url=target.url,
+        samples=folder,
+        out=out,
+        on_progress=lambda progress: begun.set() if progress.phase == "drill" else None,
+    )
+    ended.set()
+    watcher.join()
+    return {
+        "rate_rps": plan.load.rate_rps,
+        "requests": result.requests,
+        "failed": result.errors,
+        "error_counts": result.error_counts,
+        "p99_ms": result.p99_ms,
+        "late_sends": result.late_sends,
+        "replicas": changes,
+    }
+
+
+if __name__ == "__main__":
+    main()

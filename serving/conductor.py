@@ -10,7 +10,7 @@ from typing import Any
 from drillyard.core.contract import ModelCard, ModelRef
 from drillyard.core.errors import DrillyardError, UsageError
 from drillyard.core.settings import Settings
-from serving.artifact import LocalModel
+from serving.artifact import LocalModel, fetch
 from serving.broadcast import ServeReplicas
 from serving.control import Control
 from serving.loading import load
@@ -38,8 +38,12 @@ def conduct(
     metrics, ended = SupervisorMetrics(run_dir / "metrics"), threading.Event()
 
     def verify(ref: ModelRef, beside: ModelCard) -> ModelCard:
-        where = settings.tracking_uri
-        return load(ref, tracking_uri=where, cache=settings.models, threads=config.threads, beside=beside).card
+        where, cache = settings.tracking_uri, settings.models
+        card = fetch(ref, tracking_uri=where, cache=cache).card
+        if card.version == beside.version:
+            return card  # served already, so proven already
+        exact = ModelRef(name=ref.name, version=card.version)
+        return load(exact, tracking_uri=where, cache=cache, threads=config.threads, beside=beside).card
 
     def tell(model: str, version: str, event: LifecycleEvent, reason: str) -> None:
         metrics.happened(model, version, event)

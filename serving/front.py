@@ -8,14 +8,11 @@ import asyncio
 import logging
 import os
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
-from ray.exceptions import RayError
-from ray.serve.exceptions import RayServeException
 from starlette.exceptions import HTTPException
 
 from drillyard.core.contract import ModelCard
@@ -23,31 +20,21 @@ from serving.exposition import exposition
 from serving.keys import guarded, ring_of
 from serving.logs import LOGGER, access_logged, log_to, serve_request_id
 from serving.metrics import NO_ROUTE, FrontMetrics
+from serving.models import Models
 from serving.protocol import openapi, v2
 from serving.protocol.asgi import ClientGoneError, Receive, Scope, Send, read_body
 from serving.protocol.errors import RequestError, body_of
 from serving.protocol.guard import App
 from serving.recipes import ServeConfig
+from serving.version import server_version
 
-READY_TIMEOUT_S = 2.0
-PREDICT_TIMEOUT_S = 30.0
 log = logging.getLogger(LOGGER)
-
-
-def server_version() -> str:
-    """The installed distribution's version."""
-    try:
-        return version("drillyard")
-    except PackageNotFoundError:  # a checkout that was not installed
-        return "0+checkout"
 
 
 class Front:
     """Ray Serve deployment at `/`. Knows the models by their cards and reaches them through deployment handles."""
 
     def __init__(self, cards: tuple[ModelCard, ...], config: ServeConfig, metrics_folder: str) -> None:
-        from ray import serve
-
         from serving.loopback import bind_replica_to_loopback
 
         bind_replica_to_loopback()
@@ -58,7 +45,7 @@ class Front:
         self._config, self._metrics_folder = config, Path(metrics_folder)
         self._admin_socket = _admin_socket()
         self._metrics = FrontMetrics(self._metrics_folder)
-        self._handles = {name: serve.get_deployment_handle("model", app_name=name) for name in self._cards}
+        self._models = Models(tuple(self._cards))
 
     def __serve_build_asgi_app__(self) -> App:  # Ray's name: `serve.ingress()` calls it
         app = FastAPI(title="drillyard", version=server_version(), docs_url=None, redoc_url=None, openapi_url=None)
@@ -97,41 +84,25 @@ class Front:
 
     async def _ready(self) -> Response:
         """200 when every model answers through its handle, else 503 naming those that do not."""
-
-        async def answers(name: str) -> bool:
-            try:
-                return bool(await asyncio.wait_for(self._handles[name].ready.remote(), READY_TIMEOUT_S))
-            except Exception:  # whatever keeps it from answering, it is not ready
-                return False
-
-        names = list(self._cards)
-        missing = [name for name, ok in zip(names, await asyncio.gather(*map(answers, names)), strict=True) if not ok]
+        missing = await self._models.not_ready()
         if missing:
             raise RequestError(503, f"not ready: {', '.join(missing)}")
         return Response(b'{"ready":true}', media_type="application/json")
 
     async def _predict(self, name: str, request: Request) -> Response:
         """A person's request, forwarded unread to the model."""
-        if name not in self._cards:
-            raise self._no_such_model(name)
+        self._models.check(name)  # before anything is read
         body = await read_body(request.scope, request.receive, self._config.max_body_bytes)
-        call = self._handles[name].ask.remote(request.headers.get("content-type", ""), body)
-        try:
-            status, answer = await asyncio.wait_for(call, PREDICT_TIMEOUT_S)
-        except (RayError, RayServeException, TimeoutError) as error:
-            log.error("model %s did not answer", name, exc_info=error)
-            raise RequestError(503, f"model {name} cannot answer now; try again", ((b"retry-after", b"1"),)) from None
+        content_type = request.headers.get("content-type", "")
+        status, answer = await self._models.call(name, "ask", content_type, body)
         return Response(answer, status_code=status, media_type="application/json")
 
     async def _unknown_model(self, name: str) -> Response:
-        raise self._no_such_model(name)
+        raise self._models.unknown(name)
 
     async def _exposition(self) -> Response:
         text = await asyncio.to_thread(exposition, self._metrics_folder, self._admin_socket)
         return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
-
-    def _no_such_model(self, name: str) -> RequestError:
-        return RequestError(404, f"there is no model {name!r} here; expected one of {', '.join(self._cards)}")
 
 
 def _admin_socket() -> Path | None:

@@ -11,10 +11,8 @@ from ray import serve
 
 from serving.artifact import LocalModel
 from serving.front import Front
-from serving.recipes import ServeConfig
+from serving.recipes import FRONT, ServeConfig
 from serving.replica import ModelReplica
-
-FRONT = "Front"  # no model's name starts with a capital
 
 # Serve's own log records of each request are not even built at this level; at INFO they cost a tenth of the time.
 _LOGGING = {"log_level": "WARNING", "enable_access_log": False}

@@ -8,10 +8,12 @@ from pathlib import Path
 
 from drillyard.core.settings import NO_TELEMETRY
 from serving import tls
+from serving.grpc.routing import haproxy_edits
 from serving.haproxy import Listener, Queue, install
 from serving.processes import MARK
-from serving.recipes import ServeConfig
+from serving.recipes import FRONT, ServeConfig
 
+_CALL_BYTES = 2**16  # more than Serve adds to a request between deployments
 _PROJECT = Path(__file__).parents[1]
 
 
@@ -29,8 +31,9 @@ def server_environment(
     haproxy = run_dir / "ha"
     haproxy.mkdir()
     pem = tls.install(haproxy, config.tls_cert, config.tls_key) if config.tls_cert and config.tls_key else None
-    listener = Listener(host=config.host, port=config.port, pem=pem)
+    listener = Listener(host=config.host, port=config.port, grpc_port=config.grpc_port, pem=pem)
     queue = Queue(per_replica=config.max_ongoing_requests, timeout_s=config.queue_timeout_s)
+    routing = haproxy_edits(tuple(ref.name for ref in config.models), FRONT)
     tunable = {
         **NO_TELEMETRY,
         "RAY_SERVE_HAPROXY_NBTHREAD": "1",  # more threads than it needs take the replicas' cores
@@ -50,7 +53,7 @@ def server_environment(
         "OMP_NUM_THREADS": "1",
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # ray's coming default; unset, each process warns about it
     }
-    stats_port, metrics_port, fallback_port = _free_ports(3)  # else two servers on one machine meet
+    stats_port, metrics_port, fallback_port, fallback_grpc_port = _free_ports(4)  # else two servers on one machine meet
     return {
         **{key: value for key, value in tunable.items() if key not in present},
         MARK: str(run_dir),
@@ -58,7 +61,7 @@ def server_environment(
         "PYTHONPATH": ":".join(filter(None, (str(_PROJECT), present.get("PYTHONPATH")))),
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
-        "RAY_SERVE_HAPROXY_BINARY_PATH": str(install(haproxy, haproxy_binary, listener, queue)),
+        "RAY_SERVE_HAPROXY_BINARY_PATH": str(install(haproxy, haproxy_binary, listener, queue, routing)),
         "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(haproxy / "haproxy.cfg"),
         "RAY_SERVE_HAPROXY_SOCKET_PATH": str(haproxy / "admin.sock"),
         "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(haproxy / "metrics.sock"),
@@ -67,6 +70,11 @@ def server_environment(
         "RAY_SERVE_HAPROXY_STATS_PORT": str(stats_port),
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(metrics_port),
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(fallback_port),
+        "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(fallback_grpc_port),
+        "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "serving.loopback.listen_on_loopback",
+        "RAY_SERVE_GRPC_MAX_MESSAGE_SIZE": str(config.max_body_bytes),
+        # What the front forwards: a whole body and a little about it.
+        "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(config.max_body_bytes + _CALL_BYTES),
         "RAY_AUTH_MODE": "token",  # whatever port ray opens, nobody without the token can use it
         "RAY_AUTH_TOKEN_PATH": str(token),
         # ray's name for "single machine": its node address, and so what it binds, is loopback

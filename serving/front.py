@@ -17,6 +17,8 @@ from starlette.exceptions import HTTPException
 
 from drillyard.core.contract import ModelCard
 from serving.exposition import exposition
+from serving.grpc.front import FrontService
+from serving.grpc.service import InferenceService, Rpc
 from serving.keys import guarded, ring_of
 from serving.logs import LOGGER, access_logged, log_to, serve_request_id
 from serving.metrics import NO_ROUTE, FrontMetrics
@@ -31,13 +33,10 @@ from serving.version import server_version
 log = logging.getLogger(LOGGER)
 
 
-class Front:
+class Front(InferenceService):
     """Ray Serve deployment at `/`. Knows the models by their cards and reaches them through deployment handles."""
 
     def __init__(self, cards: tuple[ModelCard, ...], config: ServeConfig, metrics_folder: str) -> None:
-        from serving.loopback import bind_replica_to_loopback
-
-        bind_replica_to_loopback()
         if config.log_file is not None:
             log_to(config.log_file, "front", serve_request_id)
         self._keys = ring_of(config)
@@ -46,6 +45,9 @@ class Front:
         self._admin_socket = _admin_socket()
         self._metrics = FrontMetrics(self._metrics_folder)
         self._models = Models(tuple(self._cards))
+        service = FrontService(self._models, self._metrics, server_version=server_version())
+        self._refused = partial(self._metrics.answered, NO_ROUTE)
+        self._rpc = Rpc(service, self._keys, self._refused)
 
     def __serve_build_asgi_app__(self) -> App:  # Ray's name: `serve.ingress()` calls it
         app = FastAPI(title="drillyard", version=server_version(), docs_url=None, redoc_url=None, openapi_url=None)
@@ -79,8 +81,7 @@ class Front:
         app.add_api_route("/predict/{name}", self._predict, methods=["POST"], response_model=None)
         for path in ("/v2/models/{name}/infer", "/v2/models/{name}/versions/{version}/infer"):
             app.add_api_route(path, self._unknown_model, methods=["POST"], response_model=None)
-        refused = partial(self._metrics.answered, NO_ROUTE)
-        return access_logged(guarded(app, self._keys, refused), self._config.access_log_share)
+        return access_logged(guarded(app, self._keys, self._refused), self._config.access_log_share)
 
     async def _ready(self) -> Response:
         """200 when every model answers through its handle, else 503 naming those that do not."""

@@ -16,11 +16,13 @@ and then becomes HAProxy (`exec`: the process id stays the one Serve waits for):
 - it listens where the configuration says, in TLS when it says so; Serve itself, and with it each replica's own port, is
   told to stay on loopback;
 - Serve's own routes below `/-/` are not for clients: they would answer without asking for an API key;
+- gRPC calls find their model by what they ask (grpc/routing.py), and only the inference protocol's are let in;
 - replicas read bodies as they come rather than watch for disconnects: two tasks less for each request;
 - HAProxy ends with the Serve process that started it (it would outlive a killed Ray, and keep the port).
 """
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +36,8 @@ _EDITS = (
     r"s|^ *log .* local0 info$||",
     rf"s|^\( *http-request return\) status 404 content-type text/plain lf-string .*|\1 status 503"
     rf" content-type application/json hdr retry-after 1 string '{_UNAVAILABLE}'|",
+    r"s|^\( *http-request return status 200 content-type application/grpc hdr grpc-status\) 5 hdr grpc-message"
+    r' "Application metadata not set.*|\1 14 hdr grpc-message "no replica can answer now; try again"|',
     r"s|^global$|global\n    no strict-limits|",
     r"s|^frontend http_frontend$|frontend http_frontend\n    option http-buffer-request\n"
     r"    http-request set-header x-request-start %[date(0,ms)]\n"
@@ -49,6 +53,7 @@ class Listener:
 
     host: str
     port: int
+    grpc_port: int
     pem: Path | None = None  # certificate chain and private key; with them TLS 1.2 or newer, and nothing else
 
 
@@ -60,17 +65,20 @@ class Queue:
     timeout_s: float  # that a request may wait for a replica with room
 
 
-def install(folder: Path, binary: str, listener: Listener, queue: Queue) -> Path:
-    """Write the wrapper and its error page; the result is for RAY_SERVE_HAPROXY_BINARY_PATH."""
+def install(folder: Path, binary: str, listener: Listener, queue: Queue, routing: Sequence[str]) -> Path:
+    """Write the wrapper and its error page; `routing` are further edits.
+
+    The result is for RAY_SERVE_HAPROXY_BINARY_PATH.
+    """
     page = folder / "503.http"
     page.write_text(
         "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\n"
         f"content-length: {len(_UNAVAILABLE)}\r\n\r\n{_UNAVAILABLE}"
     )
-    edits = [*_EDITS, _listen(listener), *_bound(queue), rf"s|^\( *errorfile 50[234] \).*|\1{page}|"]
+    edits = [*_EDITS, *_listen(listener), *_bound(queue), *routing, rf"s|^\( *errorfile 50[234] \).*|\1{page}|"]
     script = "\n".join(
         (
-            "#!/bin/sh",
+            "#!/bin/sh -e",  # a file that could not be corrected is not served
             'for argument in "$@"; do',
             '  if [ "$previous" = -f ]; then sed -i '
             + " ".join(f"-e {shlex.quote(e)}" for e in edits)
@@ -96,8 +104,11 @@ def _bound(queue: Queue) -> tuple[str, str]:
     )
 
 
-def _listen(listener: Listener) -> str:
+def _listen(listener: Listener) -> list[str]:
     """By its port, so that it can never mean the statistics' line, however often it is applied."""
     host = f"[{listener.host}]" if ":" in listener.host else listener.host
-    tls = "" if listener.pem is None else f" ssl crt {listener.pem} ssl-min-ver TLSv1.2 alpn http/1.1"
-    return rf"s|^\( *bind \){SERVE_HOST}:{listener.port}$|\1{host}:{listener.port}{tls}|"
+    edits = []
+    for port, alpn, protocol in ((listener.port, "http/1.1", ""), (listener.grpc_port, "h2", " proto h2")):
+        tls = "" if listener.pem is None else f" ssl crt {listener.pem} ssl-min-ver TLSv1.2 alpn {alpn}"
+        edits.append(rf"s|^\( *bind \){SERVE_HOST}:{port}{protocol}$|\1{host}:{port}{tls}{protocol}|")
+    return edits

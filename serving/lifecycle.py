@@ -132,14 +132,22 @@ def check_can_start(config: ServeConfig, settings: Settings) -> None:
             where = f"{recorded.url} (process {recorded.pid})"
             raise UsageError("serve", where, "no server of this home running; end it with `drillyard serve down`")
         state.clear(settings, recorded)
-    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+    _check_port("port", config.host, config.port)
+    if config.grpc_port:
+        _check_port("grpc-port", config.host, config.grpc_port)
+
+
+def _check_port(option: str, host: str, port: int) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as HAProxy does; TIME_WAIT is not "taken"
         try:
-            probe.bind((config.host, config.port))
+            probe.bind((host, port))
         except OSError as error:
-            reason = f"an address and port this process may listen on ({error.strerror}); choose with --host and --port"
-            raise UsageError("host:port", f"{config.host}:{config.port}", reason) from None
+            expected = f"an address and port this process may listen on ({error.strerror})"
+            raise UsageError(
+                f"host:{option}", f"{host}:{port}", f"{expected}; choose with --host and --{option}"
+            ) from None
 
 
 def _wait_until_ready(

@@ -1,23 +1,27 @@
-"""Close the one port of a replica that Ray Serve opens on all interfaces.
+"""Close the ports that Ray Serve opens on all interfaces.
 
-Ray 2.60 binds each replica's gRPC server for calls between deployments to `[::]` and unpickles what arrives there
-(`ray/serve/_private/replica.py`, `_on_initialized`). It asks for Ray's token first, but there is no setting for its
-address, and on a single machine it is only ever called from loopback.
+Ray 2.60 binds every gRPC server of a replica and of its proxies to `[::]`, and has no setting for the address: the one
+for calls between deployments, which unpickles what arrives there (`ray/serve/_private/replica.py`, `_on_initialized`;
+it asks for Ray's token first), and the ones for clients (`ray/serve/_private/grpc_util.py`, `start_grpc_server`), which
+HAProxy alone has to reach. On a single machine all of them are only ever called from loopback.
 """
 
 from typing import Any
 
 
-def bind_replica_to_loopback() -> None:
-    """Call in a replica's constructor, which runs before the port is opened. Leaves real clusters as they are."""
-    import ray
-    from ray.serve._private import replica
+def listen_on_loopback() -> None:
+    """Ray calls it in each process that serves, before its ports are opened.
 
-    if ray.util.get_node_ip_address() != "127.0.0.1":
-        return  # other nodes must reach the port; there, the network's own walls have to hold
-    add_port = replica.add_port_to_grpc_server
+    By RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH, its hook for adding HTTP middleware; None adds none.
+    """
+    from ray.serve._private import default_impl, replica
 
-    def add_loopback_port(server: Any, address: str) -> Any:
-        return add_port(server, address.replace("[::]", "127.0.0.1"))
+    for module, name in ((replica, "add_port_to_grpc_server"), (default_impl, "add_grpc_address")):
+        setattr(module, name, _on_loopback(getattr(module, name)))
 
-    replica.add_port_to_grpc_server = add_loopback_port
+
+def _on_loopback(open_port: Any) -> Any:
+    def open_loopback_port(server: Any, address: str) -> Any:
+        return open_port(server, address.replace("[::]", "127.0.0.1"))
+
+    return open_loopback_port

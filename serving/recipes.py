@@ -8,6 +8,8 @@ from pathlib import Path
 from drillyard.core.contract import ModelRef
 from drillyard.core.errors import UsageError
 
+FRONT = "Front"  # the application of all routes that belong to no single model, whose names never start with a capital
+
 
 @dataclass(frozen=True, kw_only=True)
 class Batching:
@@ -55,6 +57,7 @@ class ServeConfig:
     models: tuple[ModelRef, ...]  # one Ray Serve application each
     host: str = "127.0.0.1"  # where HAProxy listens; beyond loopback only with API keys
     port: int = 8000  # of every HTTP route
+    grpc_port: int = 8001  # of the inference protocol over gRPC; 0 turns it off
     keys_file: Path | None = None  # of the API keys that every route but live and ready then asks for
     keys: tuple[str, ...] = ()  # further API keys, as NAME:SHA256
     tls_cert: Path | None = None  # certificate chain in PEM form; HAProxy then speaks TLS only
@@ -95,6 +98,10 @@ class ServeConfig:
             raise UsageError("autoscaling.target_ongoing_requests", given, f"at most max_ongoing_requests, {most}")
         if self.watch_s is not None and not self.watch_s >= 1:
             raise UsageError("watch", self.watch_s, "at least 1 second")
+        if not 0 <= self.grpc_port <= 65535 or self.grpc_port == self.port:
+            raise UsageError(
+                "grpc-port", self.grpc_port, "a port number up to 65535 that is not the HTTP port, or 0: none"
+            )
         if not is_loopback(self.host) and not self.asks_for_keys:
             remedy = "a loopback address, or API keys beside it: make one with `drillyard serve key add NAME`"
             raise UsageError("host", self.host, remedy)
@@ -124,10 +131,19 @@ class ServeConfig:
 
     @property
     def url(self) -> str:
-        """Where this machine reaches the server."""
-        host = "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host
+        """Where this machine reaches the server over HTTP."""
         scheme = "http" if self.tls_cert is None else "https"
-        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.port}"
+        return f"{scheme}://{self._reachable_host}:{self.port}"
+
+    @property
+    def grpc_address(self) -> str | None:
+        """Where this machine reaches the server over gRPC, as `host:port`; None when it is off."""
+        return f"{self._reachable_host}:{self.grpc_port}" if self.grpc_port else None
+
+    @property
+    def _reachable_host(self) -> str:
+        host = "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host
+        return f"[{host}]" if ":" in host else host
 
 
 def is_loopback(host: str) -> bool:
@@ -138,14 +154,17 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def laptop(*models: str, host: str = "127.0.0.1", port: int = 8000) -> ServeConfig:
+def laptop(*models: str, host: str = "127.0.0.1", port: int = 8000, grpc_port: int = 8001) -> ServeConfig:
     """One single-threaded replica for each model (NAME, NAME@ALIAS or NAME/VERSION): for two cores.
 
     Raises UsageError.
     """
-    return ServeConfig(models=tuple(map(ModelRef.parse, models)), host=host, port=port)
+    return ServeConfig(models=tuple(map(ModelRef.parse, models)), host=host, port=port, grpc_port=grpc_port)
 
 
-def elastic(*models: str, max_replicas: int, host: str = "127.0.0.1", port: int = 8000) -> ServeConfig:
+def elastic(
+    *models: str, max_replicas: int, host: str = "127.0.0.1", port: int = 8000, grpc_port: int = 8001
+) -> ServeConfig:
     """One replica for each model while that is enough, more while requests pile up. Raises UsageError."""
-    return replace(laptop(*models, host=host, port=port), autoscaling=Autoscaling(max_replicas=max_replicas))
+    config = laptop(*models, host=host, port=port, grpc_port=grpc_port)
+    return replace(config, autoscaling=Autoscaling(max_replicas=max_replicas))

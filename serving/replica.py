@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from drillyard.core.contract import ModelCard, ModelRef
+from serving.grpc.model import ModelService
+from serving.grpc.service import InferenceService, Rpc
 from serving.keys import guarded, ring_of
 from serving.logs import access_logged, log_to, serve_request_id
 from serving.protocol.guard import App
@@ -12,30 +14,29 @@ from serving.protocol.routes import ModelRoutes
 from serving.recipes import ServeConfig
 from serving.tracing import traced_app, traced_engine, tracer_of
 from serving.variants import Report, Variants
+from serving.version import server_version
 
 if TYPE_CHECKING:
     from serving.follower import Loaded
 
 
-class ModelReplica:
+class ModelReplica(InferenceService):
     """One process that answers for one model.
 
-    Ray Serve calls these methods; `ask` is called by the front, `follow` and `report` by the supervisor. When the
-    constructor returns, the champion has answered real samples: a replica that Serve calls running can answer. Raises
-    ArtifactRefused, ModelNotFound, ServiceUnreachable.
+    Ray Serve calls these methods; `ask` and `rpc` are called by the front, `follow` and `report` by the supervisor.
+    When the constructor returns, the champion has answered real samples: a replica that Serve calls running can answer.
+    Raises ArtifactRefused, ModelNotFound, ServiceUnreachable.
     """
 
     def __init__(self, ref: ModelRef, config: ServeConfig, tracking_uri: str, cache: str, metrics_folder: str) -> None:
         # Here, not above: the process that only describes the deployment must not load onnxruntime.
         from serving.follower import Follower
         from serving.loading import load
-        from serving.loopback import bind_replica_to_loopback
         from serving.metrics import ModelMetrics
         from serving.protocol.images import silence_pillow
         from serving.published import published
 
         assert ref.version is not None
-        bind_replica_to_loopback()
         silence_pillow()
         if config.log_file is not None:
             log_to(config.log_file, f"replica {ref.name}", serve_request_id)
@@ -60,6 +61,13 @@ class ModelReplica:
             max_rows=config.max_rows,
             max_pixels=config.max_pixels,
         )
+        self._service = ModelService(
+            self._follower.engine,
+            self._follower.metrics,
+            max_rows=config.max_rows,
+            server_version=server_version(),
+        )
+        self._rpc = Rpc(self._service, self._keys, self._follower.metrics.refused)
 
     def __serve_build_asgi_app__(self) -> App:  # Ray's name: `serve.ingress()` calls it
         app = guarded(self._routes, self._keys, self._follower.metrics.refused)
@@ -80,6 +88,10 @@ class ModelReplica:
     async def report(self) -> Report:
         """What is served, and what was counted."""
         return self._follower.report()
+
+    async def rpc(self, method: str, message: bytes) -> tuple[int, bytes]:
+        """A gRPC call, forwarded by the front; 200 and the response's bytes, or an HTTP status and the error's text."""
+        return await self._service.answer_forwarded(method, message)
 
     async def ready(self) -> bool:
         """Answers at all, which is the point."""

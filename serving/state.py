@@ -41,6 +41,7 @@ class ServerState(Frozen):
     host: str
     port: int
     url: str
+    grpc_address: str | None  # host:port; None: off
     models: dict[str, int]  # version by name
     variants: dict[str, VariantState] = Field(default_factory=dict)  # by name; empty until the first change
     started_at: str  # ISO 8601, UTC

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -17,6 +18,7 @@ from drillyard.core.settings import Settings
 from serving import logs, processes, state
 from serving.artifact import LocalModel, fetch
 from serving.environment import cluster_environment, haproxy_binary, server_environment
+from serving.grpc.probe import says_ready
 from serving.haproxy import SERVE_HOST
 from serving.probe import Probe, with_probe
 from serving.recipes import ServeConfig
@@ -49,6 +51,7 @@ def supervise(
         host=config.host,
         port=config.port,
         url=config.url,
+        grpc_address=config.grpc_address,
         models={},
         started_at=state.now(),
         log=log,
@@ -80,7 +83,7 @@ def supervise(
                 _start_ray(config, settings, run_dir)
                 if models_come.done():
                     models_come.result()  # a model that cannot be had ends the start here, not after Serve's
-                _start_serve(SERVE_HOST if local else config.host, config.port)
+                _start_serve(SERVE_HOST if local else config.host, config)
                 rearm()
                 models = models_come.result()
             progress("starting the replicas")
@@ -143,11 +146,16 @@ def _start_ray(config: ServeConfig, settings: Settings, run_dir: Path) -> None:
         )
 
 
-def _start_serve(host: str, port: int) -> None:
+def _start_serve(host: str, config: ServeConfig) -> None:
     from ray import serve
 
     serve.start(
-        http_options={"host": host, "port": port},
+        http_options={"host": host, "port": config.port},
+        grpc_options={
+            "port": config.grpc_port,
+            "grpc_servicer_functions": ["serving.grpc.service.add_to_server"],
+            "enable_reflection": False,  # it answers without asking for an API key
+        },
         logging_config={"log_level": "WARNING", "enable_access_log": False},
     )
 
@@ -168,10 +176,13 @@ def _wait_until_answering(models: tuple[LocalModel, ...], config: ServeConfig, p
     """Through HAProxy, as a client asks: Serve calls an application running before HAProxy knows of it."""
     paths = ["/v2/health/ready", *(f"/v2/models/{model.card.name}/ready" for model in models)]
     deadline = time.monotonic() + config.start_timeout_s
-    for path in paths:
-        while not probe.answers(config.url + path):
+    waiting = {config.url + path: partial(probe.answers, config.url + path) for path in paths}
+    if config.grpc_address is not None:
+        waiting[f"gRPC {config.grpc_address}"] = partial(says_ready, config.grpc_address, probe.context)
+    for what, answers in waiting.items():
+        while not answers():
             if time.monotonic() > deadline:
-                raise DrillyardError(f"{config.url}{path} did not answer within {config.start_timeout_s:.0f} s")
+                raise DrillyardError(f"{what} did not answer within {config.start_timeout_s:.0f} s")
             time.sleep(0.05)
 
 

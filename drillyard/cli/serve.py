@@ -18,7 +18,8 @@ for command in (variants.sync, variants.canary, variants.shadow, variants.rollba
 def up(
     models: Annotated[list[str] | None, typer.Argument(help="Models to serve; default every champion.")] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port of every route.", min=1, max=65535)] = 8000,
+    port: Annotated[int, typer.Option(help="Port of every HTTP route.", min=1, max=65535)] = 8000,
+    grpc_port: Annotated[int, typer.Option(help="Port of gRPC; 0 turns it off.", min=0, max=65535)] = 8001,
     replicas: Annotated[int, typer.Option(help="Processes for each model.", min=1)] = 1,
     max_replicas: Annotated[
         int | None, typer.Option(help="Add processes while requests pile up, to at most this number.", min=1)
@@ -53,7 +54,7 @@ def up(
     if keys_file is None and not is_loopback(host) and not where.server_keys:
         keys_file = where.keys_file
     config = replace(
-        laptop(*(ref.name for ref in refs), port=port),
+        laptop(*(ref.name for ref in refs), port=port, grpc_port=grpc_port),
         models=refs,
         host=host,
         replicas=replicas,
@@ -121,6 +122,7 @@ def _describe(state: object) -> str:
 
     assert isinstance(state, ServerState)
     models = ", ".join(f"{name}/{version}" for name, version in state.models.items()) or state.progress
-    lines = [f"{state.url}  {models}  (process {state.pid}, API page {state.url}/docs)"]
+    grpc = f"gRPC {state.grpc_address}, " if state.grpc_address is not None else ""
+    lines = [f"{state.url}  {models}  ({grpc}process {state.pid}, API page {state.url}/docs)"]
     lines += [variants.described(name, variant) for name, variant in state.variants.items() if variant.event]
     return "\n".join(lines)

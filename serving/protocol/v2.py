@@ -67,8 +67,7 @@ def encode_infer_response(
     tensors: list[dict[str, Any]] = []
     tail: list[memoryview] = []
     for name, array in outputs.items():
-        if array.dtype.kind == "f" and not is_finite(array):
-            raise RequestError(500, f"the model answered with a number that is not finite in output {name}")
+        check_answer(name, array)
         flat = np.ascontiguousarray(array).reshape(-1)
         tensor: dict[str, Any] = {"name": name, "datatype": specs[name].dtype, "shape": array.shape}
         if name in binary_outputs:
@@ -82,6 +81,12 @@ def encode_infer_response(
         response["id"] = request_id
     document = orjson.dumps(response, option=orjson.OPT_SERIALIZE_NUMPY)
     return (b"".join((document, *tail)), len(document)) if tail else (document, None)
+
+
+def check_answer(name: str, array: Array) -> None:
+    """Raises RequestError (500) when the model's output is not finite."""
+    if array.dtype.kind == "f" and not is_finite(array):
+        raise RequestError(500, f"the model answered with a number that is not finite in output {name}")
 
 
 def server_metadata(version: str) -> dict[str, Any]:
@@ -126,22 +131,29 @@ def _inputs(tensors: Any, specs: tuple[TensorSpec, ...], max_rows: int, tail: bi
     for index, tensor in enumerate(tensors):
         if not isinstance(tensor, dict):
             raise RequestError(400, f"inputs[{index}]={shown(tensor)} is not valid; expected an object")
-        name = tensor.get("name")
-        spec = declared.get(name) if isinstance(name, str) else None
-        if spec is None:
-            valid = f"one of {', '.join(declared)}"
-            raise RequestError(400, f"inputs[{index}].name={shown(name)} is not valid; expected {valid}")
-        if spec.name in arrays:
-            raise RequestError(400, f"inputs[{index}].name={shown(name)} is there twice; expected each tensor once")
-        if tensor.get("datatype") != spec.dtype:
-            given = shown(tensor.get("datatype"))
-            raise RequestError(400, f"inputs[{name}].datatype={given} is not valid; expected {spec.dtype}")
+        spec = expected_tensor(declared, arrays, index, tensor.get("name"), tensor.get("datatype"))
         arrays[spec.name] = _data(spec, tensor, checked_shape(spec, tensor.get("shape"), max_rows), tail)
-    _check_together(arrays, declared)
+    check_together(arrays, declared)
     return arrays
 
 
-def _check_together(arrays: dict[str, Array], declared: dict[str, TensorSpec]) -> None:
+def expected_tensor(
+    declared: dict[str, TensorSpec], arrays: dict[str, Array], index: int, name: Any, datatype: Any
+) -> TensorSpec:
+    """What the model declares of the input that calls itself so, at that place, after `arrays`. Raises RequestError."""
+    spec = declared.get(name) if isinstance(name, str) else None
+    if spec is None:
+        valid = f"one of {', '.join(declared)}"
+        raise RequestError(400, f"inputs[{index}].name={shown(name)} is not valid; expected {valid}")
+    if spec.name in arrays:
+        raise RequestError(400, f"inputs[{index}].name={shown(name)} is there twice; expected each tensor once")
+    if datatype != spec.dtype:
+        raise RequestError(400, f"inputs[{name}].datatype={shown(datatype)} is not valid; expected {spec.dtype}")
+    return spec
+
+
+def check_together(arrays: dict[str, Array], declared: dict[str, TensorSpec]) -> None:
+    """Whether all inputs are there, with one batch size. Raises RequestError."""
     names = ", ".join(declared)
     for name in declared:
         if name not in arrays:

@@ -35,6 +35,7 @@ def make_state(run_dir: Path, pid: int, pid_started: int) -> ServerState:
         host="127.0.0.1",
         port=1,
         url="http://127.0.0.1:1",
+        grpc_address=None,
         models={"fraud": 1},
         started_at=state.now(),
         log=None,

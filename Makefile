@@ -10,7 +10,7 @@ export RAY_USAGE_STATS_ENABLED ?= 0
 export MLFLOW_DISABLE_TELEMETRY ?= true
 export DO_NOT_TRACK ?= 1
 
-.PHONY: help setup demo check format test test-unit test-integration mlflow constraints clean
+.PHONY: help setup demo check format test test-unit test-integration mlflow constraints proto clean
 .PHONY: bench-train bench-fraud bench-vision bench-serve bench-faults bench-overload bench-autoscale
 
 help:  ## list the targets
@@ -73,6 +73,9 @@ bench-vision: $(STAMP)  ## accuracy and time of a vision recipe, such as ARGS="-
 
 bench-serve: $(STAMP)  ## the server against others (needs wrk), such as ARGS="--servers drillyard-2,fastapi"
 	$(BIN)/python -m serving.bench $(ARGS)
+
+proto: $(STAMP)  ## renew the gRPC messages from serving/grpc/open_inference.proto
+	$(BIN)/python -m serving.grpc.generate
 
 constraints: $(STAMP)  ## renew constraints.txt from .venv
 	(printf '# The tested tree. torch has no local suffix, so that a CPU and a CUDA build both satisfy it.\n# Renew with: make constraints\n'; $(BIN)/pip freeze --exclude-editable | sed 's/+cpu$$//') > constraints.txt

@@ -78,7 +78,7 @@ def _train(names: list[str], where: Any, port: int, workers: int, fresh: bool, c
     from serving.recipes import laptop
 
     # What would stop the demo half way is better known before the training.
-    lifecycle.check_can_start(laptop(*names, port=port), where)
+    lifecycle.check_can_start(laptop(*names, port=port, grpc_port=0), where)
     recipes = {name: system.get(name).recipe() for name in names}
     reused = [] if fresh else [name for name in names if _has_champion(name, recipes[name], where)]
     for name in reused:
@@ -114,7 +114,7 @@ def _serve_and_drill(plans: dict[str, Any], where: Any, port: int, console: Cons
     from serving import lifecycle
     from serving.recipes import laptop
 
-    server = lifecycle.start_detached(laptop(*plans, port=port), where, on_progress=console.say)
+    server = lifecycle.start_detached(laptop(*plans, port=port, grpc_port=0), where, on_progress=console.say)
     try:
         console.say(f"serving at {server.url}")
         return {

@@ -49,7 +49,9 @@ def collector() -> Iterator[Collector]:
 
 @pytest.fixture(scope="module")
 def server(settings: Settings, collector: Collector) -> Iterator[ServerState]:
-    config = replace(laptop("fraud", port=free_port()), replicas=2, cpus_per_replica=0.5, access_log_share=1.0)
+    config = replace(
+        laptop("fraud", port=free_port(), grpc_port=free_port()), replicas=2, cpus_per_replica=0.5, access_log_share=1.0
+    )
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
         started = lifecycle.start_detached(config, settings, on_progress=print)

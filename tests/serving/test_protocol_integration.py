@@ -36,7 +36,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerState]:
     home = tmp_path_factory.mktemp("home")
     settings = Settings.from_env({"DRILLYARD_HOME": str(home)})
     tiny_models.register_both(settings.tracking_uri, home / "source")
-    state = lifecycle.start_detached(laptop("fraud", "vision", port=free_port()), settings, on_progress=print)
+    state = lifecycle.start_detached(
+        laptop("fraud", "vision", port=free_port(), grpc_port=0), settings, on_progress=print
+    )
     yield state
     lifecycle.stop(settings)
 

@@ -10,7 +10,9 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import grpc
 import orjson
 import pytest
 
@@ -19,6 +21,7 @@ from drillyard.core.settings import Settings
 from drillyard.core.slo import DrillPlan, Load, Slo
 from loadtests.launch import run_drill
 from serving import keyfile, lifecycle, processes
+from serving.grpc import open_inference_pb2 as pb
 from serving.recipes import ServeConfig
 from serving.state import ServerState
 from tests.support import certificates, sockets, tiny_models
@@ -37,6 +40,10 @@ class Secured:
     key: str
     cert: Path
 
+    @property
+    def grpc_port(self) -> int:
+        return int((self.state.grpc_address or "").rpartition(":")[2])
+
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
@@ -49,6 +56,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
         models=(ModelRef.parse("fraud"), ModelRef.parse("vision")),
         host="0.0.0.0",
         port=free_port(),
+        grpc_port=free_port(),
         keys_file=settings.keys_file,
         tls_cert=cert,
         tls_key=private,
@@ -125,10 +133,36 @@ def test_serves_own_routes_are_closed(server: Secured, path: str) -> None:
     assert "no such route" in orjson.loads(body)["error"]
 
 
-def test_only_haproxys_port_is_open_beyond_loopback(server: Secured) -> None:
+def test_only_haproxys_ports_are_open_beyond_loopback(server: Secured) -> None:
     found = sockets.listening([server.state.pid, *processes.belonging_to(server.state.run_dir)])
-    assert {each.port for each in found if not each.loopback} == {server.state.port}
+    assert {each.port for each in found if not each.loopback} == {server.state.port, server.grpc_port}
     assert len(found) > 5
+
+
+def grpc_code(server: Secured, method: str, request: Any, key: str | None) -> grpc.StatusCode:
+    """How a call over TLS ends, the certificate and its name verified."""
+    metadata = (("authorization", f"Bearer {key}"),) if key is not None else ()
+    trusted = grpc.ssl_channel_credentials(server.cert.read_bytes())
+    with grpc.secure_channel(f"127.0.0.1:{server.grpc_port}", trusted) as channel:
+        call = channel.unary_unary(f"/inference.GRPCInferenceService/{method}")
+        try:
+            _, ended = call.with_call(request.SerializeToString(), timeout=20, metadata=metadata)
+        except grpc.RpcError as error:
+            return error.code()
+    return ended.code()
+
+
+def test_grpc_asks_for_keys_too(server: Secured) -> None:
+    ready = pb.ModelReadyRequest(name="fraud")
+    codes = grpc.StatusCode
+    for method in ("ServerLive", "ServerReady"):
+        assert grpc_code(server, method, pb.ServerLiveRequest(), None) is codes.OK
+    for key in (None, "wrong"):
+        assert grpc_code(server, "ModelReady", ready, key) is codes.UNAUTHENTICATED
+        assert grpc_code(server, "ServerMetadata", pb.ServerMetadataRequest(), key) is codes.UNAUTHENTICATED
+    assert grpc_code(server, "ModelReady", ready, server.key) is codes.OK
+    with grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as plain, pytest.raises(grpc.RpcError):
+        plain.unary_unary("/inference.GRPCInferenceService/ServerLive")(b"", timeout=5)
 
 
 def test_a_replicas_own_port_asks_for_a_key_too(server: Secured) -> None:

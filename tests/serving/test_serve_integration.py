@@ -41,7 +41,9 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 @pytest.fixture(scope="module")
 def server(settings: Settings) -> Iterator[ServerState]:
     told: list[str] = []
-    state = lifecycle.start_detached(laptop("fraud", "vision", port=free_port()), settings, on_progress=told.append)
+    state = lifecycle.start_detached(
+        laptop("fraud", "vision", port=free_port(), grpc_port=free_port()), settings, on_progress=told.append
+    )
     assert told[-1] == "ready"
     yield state
     lifecycle.stop(settings)
@@ -205,7 +207,7 @@ def test_nothing_listens_beyond_loopback(server: ServerState) -> None:
 
 def test_a_second_server_of_the_same_home_is_refused(server: ServerState, settings: Settings) -> None:
     with pytest.raises(UsageError, match="serve down"):
-        lifecycle.start_detached(laptop("fraud", port=free_port()), settings, on_progress=print)
+        lifecycle.start_detached(laptop("fraud", port=free_port(), grpc_port=free_port()), settings, on_progress=print)
     assert lifecycle.status(settings) == server
 
 
@@ -256,7 +258,7 @@ def test_a_killed_supervisor_leaves_nothing_that_the_next_command_does_not_end(
 
 def test_start_again_and_stop_leave_nothing(server: ServerState, settings: Settings) -> None:
     """Same home and port once more, then SIGINT to the whole process group as a terminal's Ctrl-C sends it."""
-    again = lifecycle.start_detached(laptop("fraud", port=server.port), settings, on_progress=print)
+    again = lifecycle.start_detached(laptop("fraud", port=server.port, grpc_port=0), settings, on_progress=print)
     assert_still_good(again)
     os.killpg(again.pid, signal.SIGINT)
     deadline = time.monotonic() + 20
@@ -270,7 +272,7 @@ def test_start_again_and_stop_leave_nothing(server: ServerState, settings: Setti
 
 
 def test_a_model_that_cannot_be_had_ends_the_start_with_its_reason(settings: Settings) -> None:
-    config = laptop("nothing", port=free_port())
+    config = laptop("nothing", port=free_port(), grpc_port=free_port())
     with pytest.raises(ServerFailedError, match="model nothing@champion is not in the registry") as caught:
         lifecycle.start_detached(config, settings, on_progress=print)
     assert caught.value.exit_code == ExitCode.USAGE

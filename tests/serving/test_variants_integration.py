@@ -47,7 +47,9 @@ def server(settings: Settings) -> Iterator[ServerState]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
-    yield lifecycle.start_detached(replace(laptop("fraud", port=port), replicas=2), settings, on_progress=print)
+    yield lifecycle.start_detached(
+        replace(laptop("fraud", port=port, grpc_port=0), replicas=2), settings, on_progress=print
+    )
     lifecycle.stop(settings)
 
 

@@ -31,7 +31,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerState]:
         port = int(probe.getsockname()[1])
     # A tiny model is hardly ever at work: any request under way for a while is reason for a second replica.
     scaling = Autoscaling(max_replicas=2, target_ongoing_requests=0.05, downscale_delay_s=2.0)
-    config = replace(elastic("fraud", max_replicas=2, port=port), autoscaling=scaling)
+    config = replace(elastic("fraud", max_replicas=2, port=port, grpc_port=0), autoscaling=scaling)
     yield lifecycle.start_detached(config, settings, on_progress=print)
     lifecycle.stop(settings)
 

@@ -64,16 +64,18 @@ QUEUE = Queue(per_replica=64, timeout_s=0.02)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "::1", "127.0.0.1", "localhost"])
-def test_only_the_http_listener_is_moved_and_the_installed_haproxy_takes_the_result(tmp_path: Path, host: str) -> None:
+def test_only_the_clients_listeners_are_moved_and_the_installed_haproxy_takes_the_result(
+    tmp_path: Path, host: str
+) -> None:
     cert, key = certificates.write(tmp_path / "tls")
     pem = tls.install(tmp_path, cert, key)
     (tmp_path / "503.http").unlink(missing_ok=True)
-    wrapper = install(tmp_path, haproxy_binary(), Listener(host=host, port=8443, pem=pem), QUEUE)
+    wrapper = install(tmp_path, haproxy_binary(), Listener(host=host, port=8443, grpc_port=8445, pem=pem), QUEUE, ())
     config = tmp_path / "haproxy.cfg"
     config.write_text(
         "global\ndefaults\n    mode http\n    timeout connect 5s\n    timeout client 5s\n    timeout server 5s\n"
         "frontend prometheus\n    bind :84430\nfrontend http_frontend\n    bind 127.0.0.1:8443\n"
-        "    default_backend b\nlisten stats\n  bind *:1234\nbackend b\n"
+        "    default_backend b\nfrontend grpc_frontend\n    bind 127.0.0.1:8445 proto h2\n    default_backend b\nlisten stats\n  bind *:1234\nbackend b\n"
         "    default-server inter 1s check\n    server s 127.0.0.1:9\n".replace("84430", "8444")
     )
     for _ in range(2):  # Serve may start HAProxy twice on one file
@@ -81,6 +83,7 @@ def test_only_the_http_listener_is_moved_and_the_installed_haproxy_takes_the_res
         assert done.returncode == 0, done.stderr
         binds = [line.split() for line in config.read_text().splitlines() if line.strip().startswith("bind ")]
         shown = f"[{host}]" if ":" in host else host
-        assert [words[1] for words in binds] == ["127.0.0.1:8444", f"{shown}:8443", "127.0.0.1:1234"]
+        assert [words[1] for words in binds] == ["127.0.0.1:8444", f"{shown}:8443", f"{shown}:8445", "127.0.0.1:1234"]
         assert binds[1][2:] == ["ssl", "crt", str(pem), "ssl-min-ver", "TLSv1.2", "alpn", "http/1.1"]
+        assert binds[2][2:] == ["ssl", "crt", str(pem), "ssl-min-ver", "TLSv1.2", "alpn", "h2", "proto", "h2"]
     assert "path,url_dec -m beg -i /-/" in config.read_text()

@@ -75,7 +75,8 @@ def test_only_the_clients_listeners_are_moved_and_the_installed_haproxy_takes_th
     config.write_text(
         "global\ndefaults\n    mode http\n    timeout connect 5s\n    timeout client 5s\n    timeout server 5s\n"
         "frontend prometheus\n    bind :84430\nfrontend http_frontend\n    bind 127.0.0.1:8443\n"
-        "    default_backend b\nfrontend grpc_frontend\n    bind 127.0.0.1:8445 proto h2\n    default_backend b\nlisten stats\n  bind *:1234\nbackend b\n"
+        "    default_backend b\nfrontend grpc_frontend\n    bind 127.0.0.1:8445 proto h2\n    default_backend b\n"
+        "listen stats\n  bind *:1234\nbackend b\n"
         "    default-server inter 1s check\n    server s 127.0.0.1:9\n".replace("84430", "8444")
     )
     for _ in range(2):  # Serve may start HAProxy twice on one file

@@ -182,6 +182,12 @@ def test_documented_requests_are_answered(server: ServerState, tmp_path: Path, e
         assert sum(output["parameters"]["binary_data_size"] for output in outputs) == len(answer) - json_bytes
 
 
+def test_people_may_compress_their_bodies_too(server: ServerState) -> None:
+    packed = {"content-encoding": "gzip", "content-type": "image/png"}
+    asked = prepared("packed", 200, "POST", "/predict/vision", gzip.compress(encoded("PNG")), packed)
+    assert flood(server.port, [asked], 1, connections=1) == {("packed", 200): 1}
+
+
 # Abuse
 
 

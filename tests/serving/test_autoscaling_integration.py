@@ -1,6 +1,5 @@
 """A real server that grows with the load and shrinks again, without a failed request."""
 
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from serving import lifecycle, processes
 from serving.recipes import Autoscaling, elastic
 from serving.state import ServerState
 from tests.support import tiny_models
+from tests.support.sockets import free_port
 
 pytestmark = pytest.mark.integration
 
@@ -26,12 +26,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerState]:
     settings = Settings.from_env({"DRILLYARD_HOME": str(home)})
     tiny_models.write_fraud(home / "source")
     tiny_models.register(settings.tracking_uri, "fraud", home / "source")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
     # A tiny model is hardly ever at work: any request under way for a while is reason for a second replica.
     scaling = Autoscaling(max_replicas=2, target_ongoing_requests=0.05, downscale_delay_s=2.0)
-    config = replace(elastic("fraud", max_replicas=2, port=port, grpc_port=0), autoscaling=scaling)
+    config = replace(elastic("fraud", max_replicas=2, port=free_port(), grpc_port=0), autoscaling=scaling)
     yield lifecycle.start_detached(config, settings, on_progress=print)
     lifecycle.stop(settings)
 

@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -27,6 +26,7 @@ from serving.rollout import Limits
 from serving.state import ServerState, VariantState
 from serving.variants import Variants
 from tests.support import tiny_models
+from tests.support.sockets import free_port
 
 pytestmark = pytest.mark.integration
 INFER = "/v2/models/fraud/infer"
@@ -44,11 +44,8 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 @pytest.fixture(scope="module")
 def server(settings: Settings) -> Iterator[ServerState]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
     yield lifecycle.start_detached(
-        replace(laptop("fraud", port=port, grpc_port=0), replicas=2), settings, on_progress=print
+        replace(laptop("fraud", port=free_port(), grpc_port=0), replicas=2), settings, on_progress=print
     )
     lifecycle.stop(settings)
 

@@ -69,8 +69,9 @@ class OverHttp:
         """See Contender."""
         first = self.asks[0].work
         with self.server.start(self.ground) as running:
-            for ask in self.asks:
-                wait_until_right(running, ask.work.questions)
+            wait_until_right(running, first.questions)
+            for ask in self.asks[1:]:
+                check(running, ask.work.questions * 2)
             settle(running)
             wrk.run(running.url, first.questions, connections=WARM_UP_CONNECTIONS, seconds=WARM_UP_S)
             most = 0.0

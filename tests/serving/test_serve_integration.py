@@ -19,6 +19,7 @@ from PIL import Image
 from drillyard.core.errors import ExitCode, UsageError
 from drillyard.core.settings import Settings
 from serving import lifecycle, processes
+from serving.bench.pictures import file_of_size
 from serving.lifecycle import ServerFailedError
 from serving.recipes import laptop
 from serving.state import ServerState
@@ -122,6 +123,17 @@ def test_people_ask_in_images_and_names(server: ServerState) -> None:
     reply = ask(server, "POST", "/predict/fraud", orjson.dumps(fields))
     assert (reply.status, reply.json["is_fraud"]) == (200, True)
     assert reply.json["reasons"][0]["feature"] == "Amount"
+
+
+@pytest.mark.parametrize("file_format", ["PNG", "JPEG"])
+def test_an_image_just_below_the_limit_passes_the_front(server: ServerState, file_format: str) -> None:
+    """The front hands it on by gRPC, whose own limit is 4 MiB. JPEG meets the limit of pixels before that of bytes."""
+    size_bytes = {"PNG": 15 * 2**20, "JPEG": 9 * 2**20}[file_format]
+    file = file_of_size(size_bytes, file_format)
+    assert len(file) == pytest.approx(size_bytes, rel=0.05)
+    reply = ask(server, "POST", "/predict/vision", file, f"image/{file_format.lower()}")
+    _, label = tiny_models.expected_vision(np.asarray(Image.open(BytesIO(file)))[np.newaxis])
+    assert (reply.status, reply.json["label"]) == (200, f"class-{label[0]}")
 
 
 def chunks_of_100_mb() -> Iterator[bytes]:

@@ -4,11 +4,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from drillyard.core.errors import DrillyardError
 from serving.bench import openloop, wrk
 from serving.bench.openloop import OpenCell
 from serving.bench.running import Running, check, settle, wait_until_right
 from serving.bench.servers import Ground, Server
-from serving.bench.workload import Workload, WrongAnswerError
+from serving.bench.workload import Workload
 
 WARM_UP_S, WARM_UP_CONNECTIONS = 2.0, 16
 OPEN_LOOP_SHARE = 0.8  # of the closed loop's rate: what is offered beyond that is not held by anybody
@@ -42,7 +43,7 @@ class Contender(Protocol):
         ...
 
     def measure(self, number: int, *, seconds: float) -> Iterator[Cell | OpenCell]:
-        """Start, warm up, measure, end; each result as soon as it is there. Raises WrongAnswerError."""
+        """Start, warm up, measure, end; each result as soon as it is there. Raises DrillyardError."""
         ...
 
 
@@ -116,7 +117,7 @@ class Measured:
 
 
 def run(contenders: Sequence[Contender], *, rounds: int, seconds: float, say: Callable[[str], None]) -> Measured:
-    """All contenders in each round. One that answers wrongly is dropped, with its reason."""
+    """All contenders in each round. One that answers wrongly, or not, is dropped with its reason."""
     found = Measured(cells=[], open_loop=[], refused={})
     for number in range(rounds):
         # To and fro, so that a machine that grows slower or faster over the run favours nobody.
@@ -128,7 +129,7 @@ def run(contenders: Sequence[Contender], *, rounds: int, seconds: float, say: Ca
                 for result in contender.measure(number, seconds=seconds):
                     results.append(result)
                     say(f"round {number + 1}/{rounds}  {describe(result)}")
-            except WrongAnswerError as error:
+            except DrillyardError as error:  # a wrong answer, a server that does not start, wrk without an answer
                 found.refused[contender.name] = str(error)
                 say(f"{contender.name} is not measured: {error}")
                 continue

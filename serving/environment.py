@@ -61,8 +61,6 @@ def server_environment(
         "PYTHONPATH": ":".join(filter(None, (str(_PROJECT), present.get("PYTHONPATH")))),
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
-        # The front hands people's bodies on by gRPC, whose own limit is 4 MiB; the rest is what surrounds a body there.
-        "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(config.max_body_bytes + 2**20),
         "RAY_SERVE_HAPROXY_BINARY_PATH": str(install(haproxy, haproxy_binary, listener, queue, routing)),
         "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(haproxy / "haproxy.cfg"),
         "RAY_SERVE_HAPROXY_SOCKET_PATH": str(haproxy / "admin.sock"),

@@ -142,7 +142,8 @@ def seeds(name: str, metric: str) -> str:
     ratios = [f"{value:.3f}; we are {mean(values) / value:.2f} times that" for value in means]
     rows.append(["mean", f"{mean(values):.3f}{spread}", *ratios, ""])
     head = ["seed", f"{metric} (95% interval)", *baselines, "training loop, s"]
-    return f"{table(head, rows)}\n\n{_origin(content)}, n = {len(values)}."
+    trained_on = f"recipe `{content['recipe']}` on {content['runs'][0]['device']}"
+    return f"{table(head, rows)}\n\n{_origin(content)}, {trained_on}, n = {len(values)}."
 
 
 def training_ratios() -> str:

@@ -63,7 +63,8 @@ class ModelService:
         return pb.ModelReadyResponse(ready=True)
 
     async def _metadata(self, request: pb.ModelMetadataRequest) -> Message:
-        return pb.ModelMetadataResponse(**v2.model_metadata(self._card(request.name, request.version)))
+        card = self._card(request.name, request.version)
+        return pb.ModelMetadataResponse(**v2.model_metadata(card, self._engine.versions))
 
     async def _infer(self, message: pb.ModelInferRequest) -> Message:
         card = self._card(message.model_name, message.model_version)

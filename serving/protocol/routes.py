@@ -92,7 +92,7 @@ class ModelRoutes:
             if route == "/ready":
                 # A replica gets requests only once it is ready, so "ready" needs no computing.
                 return 200, orjson.dumps({"name": card.name, "version": str(card.version), "ready": True}), (), JSON
-            return 200, orjson.dumps(v2.model_metadata(card) | {"versions": self._versions()}), (), JSON
+            return 200, orjson.dumps(v2.model_metadata(card, self._engine.versions)), (), JSON
         except RequestError as error:
             if error.status == 500:  # 503 and 504 are the load's doing: counted, and too many to log
                 log.error("%s", error.message)
@@ -114,10 +114,6 @@ class ModelRoutes:
         if json_bytes is None:
             return 200, answer, (), JSON
         return 200, answer, ((binary.HEADER, str(json_bytes).encode()),), binary.CONTENT_TYPE
-
-    def _versions(self) -> list[str]:
-        """All that can be asked for, as metadata names them."""
-        return [str(version) for version in self._engine.versions]
 
     def _parsed(self, path: str) -> tuple[str | None, str]:
         """The version and the route (empty: metadata) that a path below the model's root names. Raises RequestError."""

@@ -94,15 +94,15 @@ def server_metadata(version: str) -> dict[str, Any]:
     return {"name": SERVER_NAME, "version": version, "extensions": list(EXTENSIONS)}
 
 
-def model_metadata(card: ModelCard) -> dict[str, Any]:
-    """The answer to `GET /v2/models/{name}`."""
+def model_metadata(card: ModelCard, versions: tuple[int, ...]) -> dict[str, Any]:
+    """The answer to `GET /v2/models/{name}`; `versions` are all that can be asked for."""
 
     def tensor(spec: TensorSpec) -> dict[str, Any]:
         return {"name": spec.name, "datatype": spec.dtype, "shape": list(spec.shape)}
 
     return {
         "name": card.name,
-        "versions": [str(card.version)],
+        "versions": [str(version) for version in versions],
         "platform": "onnx_onnxruntime",
         "inputs": [tensor(spec) for spec in card.inputs],
         "outputs": [tensor(spec) for spec in card.outputs],

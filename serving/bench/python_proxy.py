@@ -16,7 +16,11 @@ def main() -> None:
     """Serve one model until SIGTERM."""
     port, reference, settings = sys.argv[1:]
     with patch.object(
-        supervisor, "server_environment", lambda *given: server_environment(*given) | {"RAY_SERVE_ENABLE_HA_PROXY": "0"}
+        supervisor,
+        "server_environment",
+        lambda *given: (
+            server_environment(*given) | {"RAY_SERVE_ENABLE_HA_PROXY": "0", "RAY_SERVE_ENABLE_DIRECT_INGRESS": "0"}
+        ),
     ):
         supervisor.supervise(
             laptop(reference, port=int(port)),

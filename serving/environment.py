@@ -50,6 +50,10 @@ def server_environment(
         "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",  # a killed HAProxy is missed after three of these
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "2",  # HAProxy hears of a leaving replica within 0.5 s
         "RAY_SERVE_LOG_TO_STDERR": "0",
+        "RAY_worker_niceness": "0",  # at Ray's 15, HAProxy and whoever else is busy go before the replicas
+        # Ray would gather each request's counts on every node, at a tenth of a core; /metrics has this project's own.
+        "RAY_enable_metrics_collection": "0",
+        "RAY_task_events_report_interval_ms": "0",
         "OMP_NUM_THREADS": "1",
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # ray's coming default; unset, each process warns about it
     }

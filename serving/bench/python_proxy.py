@@ -4,6 +4,7 @@ python -m serving.bench.python_proxy PORT MODEL SETTINGS        (as JSON; runs u
 """
 
 import sys
+from dataclasses import replace
 from unittest.mock import patch
 
 from drillyard.core.settings import Settings
@@ -23,7 +24,7 @@ def main() -> None:
         ),
     ):
         supervisor.supervise(
-            laptop(reference, port=int(port)),
+            replace(laptop(reference, port=int(port)), grpc_port=0),  # whose routing is HAProxy's
             Settings.model_validate_json(settings),
             on_progress=lambda _: None,
             on_ready=lambda _: None,

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Self
 
 from drillyard.core.errors import ServiceUnreachable, UsageError
+from drillyard.core.processes import MARK
 from drillyard.core.settings import NO_TELEMETRY, Settings
 
-_MARK = "DRILLYARD_SERVER_DIR"
 CONTROLLER, HAPROXY = "ray::ServeController", "/haproxy -"
 
 
@@ -47,7 +47,7 @@ class Target:
 
     def processes(self, words: str) -> list[int]:
         """Process ids of the server's own processes whose command line holds these words."""
-        mark, found = f"{_MARK}={self.run_dir}".encode(), []
+        mark, found = f"{MARK}={self.run_dir}".encode(), []
         for entry in Path("/proc").iterdir():
             if not entry.name.isdigit():
                 continue

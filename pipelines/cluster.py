@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from drillyard.core import processes
 from drillyard.core.errors import ServiceUnreachable, UsageError
+from drillyard.core.processes import MARK
 from drillyard.core.settings import NO_TELEMETRY, Settings
 
 _OBJECT_STORE_BYTES = 1_000_000_000  # holds the training arrays once for all workers of the node
@@ -36,6 +38,8 @@ def ray_cluster(settings: Settings) -> Iterator[None]:
         import ray
 
         ray.shutdown()
+        processes.end(folder)  # now and then a process of Ray hangs while it exits, and would stay
+        os.environ.pop(MARK, None)
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -45,12 +49,12 @@ def _start(folder: Path) -> None:
     token.write_text(secrets.token_hex(32))
     os.environ.update(
         {
+            MARK: str(folder),
+            "SPT_NOENV": "1",  # Ray renames its processes; without this it overwrites the environment with the mark
             "RAY_AUTH_MODE": "token",  # whatever port Ray opens, nobody without the token can use it
             "RAY_AUTH_TOKEN_PATH": str(token),
             "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # Ray's name for "single machine": it binds loopback
             "RAY_worker_niceness": "0",  # at Ray's 15, its own helpers on the same cores go before the training
-            "RAY_enable_metrics_collection": "0",  # nobody scrapes a private cluster, and its cores are the training's
-            "RAY_task_events_report_interval_ms": "0",
             "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # and does not warn about it
         }
     )

@@ -6,11 +6,11 @@ import socket
 from collections.abc import Mapping
 from pathlib import Path
 
+from drillyard.core.processes import MARK
 from drillyard.core.settings import NO_TELEMETRY
 from serving import tls
 from serving.grpc.routing import haproxy_edits
 from serving.haproxy import Listener, Queue, install
-from serving.processes import MARK
 from serving.recipes import FRONT, ServeConfig
 
 _CALL_BYTES = 2**16  # more than Serve adds to a request between deployments

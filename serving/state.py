@@ -8,9 +8,9 @@ from typing import Literal
 
 from pydantic import Field, ValidationError
 
+from drillyard.core import processes
 from drillyard.core.contract import Frozen
 from drillyard.core.settings import Settings
-from serving import processes
 
 
 class VariantState(Frozen):

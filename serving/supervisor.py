@@ -13,9 +13,10 @@ from functools import partial
 from pathlib import Path
 from types import FrameType
 
+from drillyard.core import processes
 from drillyard.core.errors import DrillyardError, ServiceUnreachable
 from drillyard.core.settings import Settings
-from serving import logs, processes, state
+from serving import logs, state
 from serving.artifact import LocalModel, fetch
 from serving.environment import cluster_environment, haproxy_binary, server_environment
 from serving.grpc.probe import says_ready

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from serving import processes
+from drillyard.core import processes
 from serving.bench.workload import Question, WrongAnswerError, ask
 
 _START_TIMEOUT_S = 120.0
@@ -27,7 +27,7 @@ _PROJECT = Path(__file__).parents[2]
 
 @dataclass(frozen=True, kw_only=True)
 class Running:
-    """A server that listens at `url`; its processes carry `run_dir` as their mark (see serving.processes)."""
+    """A server that listens at `url`; its processes carry `run_dir` as their mark (see drillyard.core.processes)."""
 
     url: str
     run_dir: Path

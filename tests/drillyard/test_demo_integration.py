@@ -101,6 +101,8 @@ def test_a_second_run_reuses_the_champions(demo) -> None:
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
 def test_interrupting_training_leaves_nothing(tmp_path: Path, sign: signal.Signals) -> None:
     home = tmp_path / "home"
+    # Inherited: a shell that started the tests in the background has them ignore SIGINT.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     words = [*DEMO[:-1], "train", "fraud", "--recipe", "smoke"]
     child = subprocess.Popen(words, env=environment(home), stderr=subprocess.PIPE, text=True)
     assert child.stderr is not None

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from drillyard.core.errors import ServiceUnreachable, UsageError
+from drillyard.core.processes import MARK
 from drillyard.core.settings import Settings
 from loadtests import faults
 from loadtests.faults import Target
@@ -20,7 +21,7 @@ from loadtests.faults import Target
 
 def replica(run_dir: str, model: str = "fraud") -> "subprocess.Popen[bytes]":
     """A process that looks like a replica of that server."""
-    environment = {**os.environ, "DRILLYARD_SERVER_DIR": run_dir}
+    environment = {**os.environ, MARK: run_dir}
     sleep = [sys.executable, "-c", "import time; time.sleep(60)", f"ray::ServeReplica:{model}:model"]
     return subprocess.Popen(sleep, env=environment)
 

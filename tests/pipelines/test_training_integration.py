@@ -2,13 +2,17 @@
 
 import os
 import signal
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import psutil
 import pytest
 import torch
 
+from drillyard.core import processes
 from drillyard.core.errors import TrainingFailed, UsageError
 from drillyard.core.settings import Settings
 from pipelines import system, trainer
@@ -89,3 +93,20 @@ def test_more_workers_than_cpus_are_refused_before_anything_starts(ray_local, fr
     recipe, data = fraud
     with pytest.raises(UsageError, match=r"workers=999 is not valid; expected 1 to \d+"):
         trainer.train(recipe, data, workers=999, folder=tmp_path)
+
+
+def test_a_process_that_outlives_its_cluster_is_ended(tmp_path: Path) -> None:
+    """Stands for a process of Ray that hangs while it exits, which happens now and then."""
+    script = (
+        "import os, subprocess, sys\n"
+        "from drillyard.core.settings import Settings\n"
+        "from pipelines.cluster import ray_cluster\n"
+        "with ray_cluster(Settings.from_env(os.environ)):\n"
+        "    print(subprocess.Popen(['sleep', '600'], start_new_session=True).pid)\n"
+    )
+    environment = {**os.environ, "DRILLYARD_HOME": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=120, check=True
+    )
+    # Gone, or a zombie that nobody has fetched yet.
+    assert processes.start_time(int(done.stdout)) is None

@@ -10,8 +10,9 @@ from pathlib import Path
 import orjson
 import pytest
 
+from drillyard.core import processes
 from drillyard.core.settings import Settings
-from serving import lifecycle, processes
+from serving import lifecycle
 from serving.recipes import Autoscaling, elastic
 from serving.state import ServerState
 from tests.support import tiny_models

@@ -18,9 +18,9 @@ import orjson
 import pytest
 from PIL import Image
 
+from drillyard.core import processes
 from drillyard.core.contract import MODEL_FILE
 from drillyard.core.errors import InvalidMeasurement, ServiceUnreachable
-from serving import processes
 from serving.artifact import LocalModel
 from serving.bench import bars, environments, pictures, plot, report, rounds, running, wrk
 from serving.bench.bars import Bar, Which

@@ -13,8 +13,9 @@ import pytest
 import tritonclient.grpc as triton
 from tritonclient.utils import InferenceServerException
 
+from drillyard.core import processes
 from drillyard.core.settings import Settings
-from serving import lifecycle, processes
+from serving import lifecycle
 from serving.grpc import open_inference_pb2 as pb
 from serving.recipes import FRONT, laptop
 from serving.state import ServerState

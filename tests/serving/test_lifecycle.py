@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 from jinja2 import Environment
 
+from drillyard.core import processes
 from drillyard.core.contract import ModelRef
 from drillyard.core.errors import UsageError
 from drillyard.core.settings import Settings
-from serving import lifecycle, processes, state
+from serving import lifecycle, state
 from serving.environment import server_environment
 from serving.recipes import Autoscaling, ServeConfig, elastic, laptop
 from serving.state import ServerState

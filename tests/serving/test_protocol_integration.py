@@ -16,8 +16,9 @@ import pytest
 import tritonclient.http as triton
 from tritonclient.utils import InferenceServerException
 
+from drillyard.core import processes
 from drillyard.core.settings import Settings
-from serving import lifecycle, processes
+from serving import lifecycle
 from serving.recipes import laptop
 from serving.state import ServerState
 from tests.serving.test_people import encoded, png_that_claims

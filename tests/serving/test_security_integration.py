@@ -16,11 +16,12 @@ import grpc
 import orjson
 import pytest
 
+from drillyard.core import processes
 from drillyard.core.contract import ModelRef
 from drillyard.core.settings import Settings
 from drillyard.core.slo import DrillPlan, Load, Slo
 from loadtests.launch import run_drill
-from serving import keyfile, lifecycle, processes
+from serving import keyfile, lifecycle
 from serving.grpc import open_inference_pb2 as pb
 from serving.recipes import ServeConfig
 from serving.state import ServerState

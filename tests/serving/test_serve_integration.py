@@ -16,9 +16,10 @@ import orjson
 import pytest
 from PIL import Image
 
+from drillyard.core import processes
 from drillyard.core.errors import ExitCode, UsageError
 from drillyard.core.settings import Settings
-from serving import lifecycle, processes
+from serving import lifecycle
 from serving.bench.pictures import file_of_size
 from serving.lifecycle import ServerFailedError
 from serving.recipes import laptop

@@ -17,9 +17,10 @@ import pytest
 from typer.testing import CliRunner
 
 from drillyard.cli.app import app
+from drillyard.core import processes
 from drillyard.core.contract import CHALLENGER, CHAMPION, MODEL_FILE
 from drillyard.core.settings import Settings
-from serving import lifecycle, processes
+from serving import lifecycle
 from serving.control import CommandError, call
 from serving.recipes import laptop
 from serving.rollout import Limits

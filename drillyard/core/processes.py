@@ -1,6 +1,6 @@
-"""Which processes belong to a server, and ending them, by process id and never by name.
+"""Which processes belong to a server or a training cluster, and ending them, by process id and never by name.
 
-Every process of a server carries its private run folder in its environment. That folder's name is random, so the mark
+Every process of one carries its private run folder in its environment. That folder's name is random, so the mark
 cannot be another program's, however often the kernel hands out the same process id.
 """
 
@@ -10,7 +10,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-MARK = "DRILLYARD_SERVER_DIR"  # environment variable that names the run folder
+MARK = "DRILLYARD_RUN_DIR"  # environment variable that names the run folder
 
 
 def start_time(pid: int) -> int | None:
@@ -29,7 +29,7 @@ def is_running(pid: int, started: int) -> bool:
 
 
 def belonging_to(run_dir: Path) -> list[int]:
-    """All live processes of the server with this run folder, except the asking one."""
+    """All live processes with this run folder, except the asking one."""
     mark = f"{MARK}={run_dir}".encode()
     found = []
     for entry in Path("/proc").iterdir():
@@ -45,7 +45,7 @@ def belonging_to(run_dir: Path) -> list[int]:
 
 
 def end(run_dir: Path, grace_s: float = 3.0) -> int:
-    """End all processes of that server: ask, wait, force. Returns how many there were."""
+    """End all processes with this run folder: ask, wait, force. Returns how many there were."""
     first = belonging_to(run_dir)
     _signal(first, signal.SIGTERM)
     deadline = time.monotonic() + grace_s

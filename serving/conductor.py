@@ -22,6 +22,7 @@ from serving.rollouts import Rollouts
 from serving.state import VariantState
 
 TICK_S = 1.0
+_LAST_TICK_S = 2.0  # how long the end waits for a look that is under way
 events = logging.getLogger(LOGGER)
 
 
@@ -71,21 +72,33 @@ class Conductor:
         self._problems: dict[str, str] = {}  # by model, what the registry's watcher said last
 
     def run(self, run_dir: Path) -> None:
-        """For ever; ends with the exception of a signal."""
+        """For ever; ends with the exception of a signal.
+
+        The work is done in other threads: an exception that a signal raises in the middle of a call into Ray can be
+        swallowed there, and the server would not end.
+        """
         control = Control(run_dir, self.answer)
+        judging = threading.Thread(target=self.judge, daemon=True)
+        judging.start()
         try:
             if self._watch_s is not None:
                 threading.Thread(target=self.watch, args=(self._watch_s,), daemon=True).start()
             while True:
-                time.sleep(TICK_S)
-                try:
-                    self._rollouts.tick()
-                except Exception as error:  # the last line: requests are answered without this loop
-                    events.exception("looking at the replicas failed")
-                    self._say(f"looking at the replicas failed: {error!r}")
+                time.sleep(3600)
         finally:
             self._ended.set()
             control.close()
+            judging.join(_LAST_TICK_S)
+
+    def judge(self) -> None:
+        """Look at the replicas once a second, until the server ends."""
+        while not self._ended.wait(TICK_S):
+            try:
+                self._rollouts.tick()
+            except Exception as error:  # the last line: requests are answered without this loop
+                if not self._ended.is_set():  # else it is Ray that is going away
+                    events.exception("looking at the replicas failed")
+                    self._say(f"looking at the replicas failed: {error!r}")
 
     def answer(self, command: dict[str, Any]) -> dict[str, Any]:
         """Carry out one command of the control socket. Raises DrillyardError."""

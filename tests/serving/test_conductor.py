@@ -1,6 +1,10 @@
 """Commands as they come over the socket, and the registry's watcher, around rollouts that remember."""
 
+import contextlib
+import signal
 import threading
+import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -104,3 +108,33 @@ def test_the_watcher_outlives_a_registry_that_is_away_and_says_so_once(
     conductor.watch(0.001)
     assert rollouts.asked == [("sync", "fraud", True)] * 5
     assert said == ["fraud stays as it is: MLflow at x does not answer; wait"] * 2, "once for each time it went away"
+
+
+class SignalledError(BaseException):
+    pass
+
+
+def test_a_signal_ends_the_run_also_in_the_middle_of_a_call_that_swallows_everything(
+    conductor: Conductor, rollouts: FakeRollouts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside = threading.Event()
+
+    def tick() -> None:  # as calls into Ray are, now and then
+        with contextlib.suppress(BaseException):
+            inside.set()
+            time.sleep(0.5)
+
+    def signalled(*_: object) -> None:
+        assert inside.is_set()
+        raise SignalledError
+
+    monkeypatch.setattr("serving.conductor.TICK_S", 0.0)
+    rollouts.tick = tick  # type: ignore[attr-defined]
+    before = signal.signal(signal.SIGALRM, signalled)
+    signal.setitimer(signal.ITIMER_REAL, 0.2)
+    try:
+        with pytest.raises(SignalledError):
+            conductor.run(tmp_path)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert rollouts.ended.is_set()

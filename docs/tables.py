@@ -208,18 +208,6 @@ def overload() -> str:
     return f"{table(head, rows)}\n\nMedians over the rounds: {bars}. {_origin(content)}"
 
 
-def autoscale() -> str:
-    """How the number of replicas followed the load, from the measured results."""
-    content = _result("bench-autoscale")
-    rows = []
-    for part in content["phases"]:
-        changes = ", ".join(f"{count} after {seconds:.1f} s" for seconds, count in part["replicas"])
-        lost = f"{part['failed']} of {part['requests']}"
-        rows.append([part["phase"], f"{part['rate_rps']:.0f}", changes, lost, f"{part['p99_ms']:.0f}"])
-    head = ["phase", "requests/s", "replicas", "failed requests", "p99, ms"]
-    return f"{table(head, rows)}\n\n{_origin(content)}"
-
-
 def demo() -> str:
     """What one demo measured."""
     content = _result("demo")

@@ -165,9 +165,6 @@ def serving() -> str:
     """This project's server against others."""
     from serving.bench import report
 
-    path = RESULTS / "bench-serve.json"
-    if not path.exists():
-        return "Not measured on this commit's machine yet."
     content = _result("bench-serve")
     parts = [f"**{title}**\n\n{table(head, lines)}" for title, head, lines in report.tables(content)]
     took = f"{content['options']['rounds']} rounds, {content['elapsed_s'] / 60:.0f} minutes"

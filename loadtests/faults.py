@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from drillyard.core import processes
 from drillyard.core.errors import ServiceUnreachable, UsageError
-from drillyard.core.processes import MARK
 from drillyard.core.settings import NO_TELEMETRY, Settings
 
 CONTROLLER, HAPROXY = "ray::ServeController", "/haproxy -"
@@ -47,14 +47,12 @@ class Target:
 
     def processes(self, words: str) -> list[int]:
         """Process ids of the server's own processes whose command line holds these words."""
-        mark, found = f"{MARK}={self.run_dir}".encode(), []
-        for entry in Path("/proc").iterdir():
-            if not entry.name.isdigit():
-                continue
-            with suppress(OSError):  # it ended meanwhile, or is another user's
-                command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-                if words in command and mark in (entry / "environ").read_bytes().split(b"\0"):
-                    found.append(int(entry.name))
+        found = []
+        for pid in processes.belonging_to(Path(self.run_dir)):
+            with suppress(OSError):  # it ended meanwhile
+                command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                if words in command:
+                    found.append(pid)
         return sorted(found)
 
 

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from drillyard.core import provenance
+from drillyard.core.load import Load
 from drillyard.core.settings import Settings
-from drillyard.core.slo import DrillPlan, Load, Slo
+from drillyard.core.slo import DrillPlan, Slo
 from loadtests.bench_server import samples, server
 from loadtests.faults import Target
 from loadtests.launch import run_drill

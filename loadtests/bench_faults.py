@@ -18,8 +18,9 @@ from urllib.parse import urlsplit
 
 from drillyard.core import provenance
 from drillyard.core.errors import UsageError
+from drillyard.core.load import Load
 from drillyard.core.settings import Settings
-from drillyard.core.slo import DrillPlan, DrillResult, Load, Slo
+from drillyard.core.slo import DrillPlan, DrillResult, Slo
 from loadtests import faults
 from loadtests.bench_server import samples, server
 from loadtests.faults import Fault, Target

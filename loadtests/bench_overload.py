@@ -14,8 +14,9 @@ from statistics import median
 from typing import Any
 
 from drillyard.core import provenance
+from drillyard.core.load import Load
 from drillyard.core.settings import Settings
-from drillyard.core.slo import DrillPlan, DrillResult, Load, Slo
+from drillyard.core.slo import DrillPlan, DrillResult, Slo
 from loadtests.bench_server import samples, server
 from loadtests.launch import run_drill
 

@@ -10,8 +10,8 @@ from locust import LoadTestShape
 from locust.runners import MasterRunner, WorkerRunner
 
 from drillyard.core.errors import DrillyardError, ExitCode
+from drillyard.core.load import Load
 from drillyard.core.settings import Settings
-from drillyard.core.slo import Load
 from loadtests.arrivals import schedule
 from loadtests.openloop import OpenLoop
 from loadtests.payloads import Payloads, read_card

@@ -1,7 +1,8 @@
 """Score a card transaction while the customer waits."""
 
 from designs.design import Design
-from drillyard.core.slo import DrillPlan, Load, Slo
+from drillyard.core.load import Load
+from drillyard.core.slo import DrillPlan, Slo
 
 DESIGN = Design(
     name="fraud",

@@ -1,12 +1,13 @@
 """What crosses from drills to designs: the promise, the load, the result and the verdict."""
 
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field
 
 from drillyard.core.contract import Frozen
 from drillyard.core.errors import ExitCode
+from drillyard.core.load import Load
 
 
 class Verdict(StrEnum):
@@ -32,21 +33,47 @@ class Slo(Frozen):
     max_error_rate: float
 
 
-class Load(Frozen):
-    """Open-loop arrivals: requests are sent at their intended times whether or not earlier ones were answered."""
+class Strike(Frozen):
+    """A fault of the catalogue and when it strikes, in seconds since the start of the load."""
 
-    arrivals: Literal["poisson"] = "poisson"
-    rate_rps: float
-    duration_s: float
-    seed: int = 0
+    fault: str
+    at_s: float
+
+
+class Expectation(Frozen):
+    """One figure of a result and the bounds a hypothesis sets it; a dot leads into `extra` (`extra.budget.spent`)."""
+
+    figure: str
+    at_least: float | None = None
+    at_most: float | None = None
+
+
+class Hypothesis(Frozen):
+    """What is expected to happen, said before the drill: in words, and as figures that can prove it wrong."""
+
+    text: str
+    expects: tuple[Expectation, ...] = ()
 
 
 class DrillPlan(Frozen):
-    """One drill: which model is asked, under which load, against which promise."""
+    """One drill: which model is asked, under which load and faults, against which promise, with what expectation."""
 
     model: str
     load: Load
     slo: Slo
+    name: str = "steady"
+    strikes: tuple[Strike, ...] = ()
+    hypothesis: Hypothesis | None = None
+
+
+class FaultMark(Frozen):
+    """A fault that struck during a drill, in seconds since the start of the load; None where it was not seen."""
+
+    fault: str
+    struck_s: float
+    ended_s: float | None  # the injection itself was over
+    detected_s: float | None  # the first second in which callers or the alert rules noticed it
+    recovered_s: float | None  # as many processes as before, and answers within the promise again
 
 
 class DrillResult(Frozen):
@@ -71,4 +98,5 @@ class DrillResult(Frozen):
     machine: str
     series: dict[str, list[float]]  # per second: t_s, sent, ok, errors, p50_ms, p99_ms
     percentiles: list[tuple[float, float]]  # (percentile, latency_ms), for the curve
+    faults: tuple[FaultMark, ...] = ()
     extra: dict[str, Any] = Field(default_factory=dict)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from drillyard.core.errors import InvalidMeasurement
-from drillyard.core.slo import DrillPlan, DrillResult, Load, Slo, Verdict
+from drillyard.core.load import Load
+from drillyard.core.slo import DrillPlan, DrillResult, Slo, Verdict
 from serving.artifact import LocalModel
 
 _P99_BOUND_MS = 1000.0  # no promise is judged here; the generator wants one

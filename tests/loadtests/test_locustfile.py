@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from drillyard.core.slo import Load
+from drillyard.core.load import Load
 from loadtests.arrivals import schedule
 
 pytestmark = pytest.mark.integration

@@ -18,8 +18,9 @@ import pytest
 
 from drillyard.core import processes
 from drillyard.core.contract import ModelRef
+from drillyard.core.load import Load
 from drillyard.core.settings import Settings
-from drillyard.core.slo import DrillPlan, Load, Slo
+from drillyard.core.slo import DrillPlan, Slo
 from loadtests.launch import run_drill
 from serving import keyfile, lifecycle
 from serving.grpc import open_inference_pb2 as pb

@@ -3,7 +3,8 @@
 from typing import Any
 
 from drillyard.core.contract import DatasetRef, ModelCard, Parity, TensorSpec, Threshold
-from drillyard.core.slo import DrillPlan, Load, Slo
+from drillyard.core.load import Load
+from drillyard.core.slo import DrillPlan, Slo
 from tests.loadtests.support.model import FEATURES, THRESHOLD
 
 

@@ -47,6 +47,7 @@ class _Second:
     sent: int = 0
     ok: int = 0
     errors: int = 0
+    slow: int = 0  # of ok, above the latency bound
     latencies_us: "array[int]" = field(default_factory=lambda: array("Q"))  # of requests intended in this second
 
 
@@ -105,12 +106,19 @@ class Recorder:
         if latency_us <= self._bound_us:
             self._within += 1
             self._good += error is None
+        elif error is None:
+            second.slow += 1
         self._latency.record_value(latency_us)
         self._seconds[int(intended_s)].latencies_us.append(latency_us)
 
     @property
     def errors(self) -> int:
         return self._errors.total()
+
+    @property
+    def slow(self) -> int:
+        """Right answers above the latency bound."""
+        return self.ok - self._good
 
     def percentile_ms(self, percentile: float) -> float:
         """Latency at a percentile, from the HDR histogram; 0.0 while nothing was timed."""
@@ -132,12 +140,14 @@ class Recorder:
         return [(item.percentile_level_iterated_to, item.value_iterated_to / 1000) for item in points]
 
     def series(self) -> dict[str, list[float]]:
-        """Per second: sent, ok and errors when they happened; p50 and p99 (0 if none) by the intended second."""
-        columns: dict[str, list[float]] = {key: [] for key in ("t_s", "sent", "ok", "errors", "p50_ms", "p99_ms")}
+        """Per second: sent, ok, errors and slow when they happened; p50 and p99 (0 if none) by the intended second."""
+        columns: dict[str, list[float]] = {
+            key: [] for key in ("t_s", "sent", "ok", "errors", "slow", "p50_ms", "p99_ms")
+        }
         for t_s in range(max(self._seconds, default=-1) + 1):
             second = self._seconds.get(t_s, _Second())
             p50, p99 = np.percentile(second.latencies_us, [50, 99]) / 1000 if second.latencies_us else (0.0, 0.0)
-            row = (t_s, second.sent, second.ok, second.errors, p50, p99)
+            row = (t_s, second.sent, second.ok, second.errors, second.slow, p50, p99)
             for key, value in zip(columns, row, strict=True):
                 columns[key].append(round(float(value), 3))
         return columns
@@ -162,7 +172,7 @@ class Recorder:
             "counts": [self.requests, self.ok, self._good, self._within, self.late_sends],
             "errors": dict(self._errors),
             "seconds": {
-                t_s: [second.sent, second.ok, second.errors, second.latencies_us.tobytes()]
+                t_s: [second.sent, second.ok, second.errors, second.slow, second.latencies_us.tobytes()]
                 for t_s, second in self._seconds.items()
             },
         }
@@ -183,11 +193,12 @@ class Recorder:
         self._within += within
         self.late_sends += late
         self._errors.update(state["errors"])
-        for t_s, (sent, ok, errors, latencies) in state["seconds"].items():
+        for t_s, (sent, ok, errors, slow, latencies) in state["seconds"].items():
             second = self._seconds[int(t_s)]
             second.sent += sent
             second.ok += ok
             second.errors += errors
+            second.slow += slow
             second.latencies_us.frombytes(latencies)
 
 

@@ -9,6 +9,7 @@ import argparse
 import os
 import sys
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 from locust.env import Environment
 from pydantic import ValidationError
 
-from drillyard.core import provenance
+from drillyard.core import budget, provenance
 from drillyard.core.errors import DrillyardError, UsageError
 from drillyard.core.settings import Settings
 from drillyard.core.slo import DrillPlan, DrillResult
@@ -53,7 +54,8 @@ def drill(plan: DrillPlan, *, url: str, samples: Path, api_key: str | None) -> D
             report=report,
             api_key=api_key,
         )
-        _run(environment, loop, phase, WARM_UP_S if phase == "warm-up" else plan.load.duration_s)
+        duration_s = WARM_UP_S if phase == "warm-up" else plan.load.duration_s
+        _run(environment, loop, phase, duration_s, lambda: _budget_left(plan, recorder, len(times)))
         return recorder
 
     warm_up = plan.load.model_copy(
@@ -71,7 +73,7 @@ def drill(plan: DrillPlan, *, url: str, samples: Path, api_key: str | None) -> D
         "generator_cpu_share": round(cpu_share, 3),
         "generator_real_time": real_time,
     }
-    return _result(plan, recorder, len(times), started_at, extra)
+    return budget.scored(_result(plan, recorder, len(times), started_at, extra))
 
 
 def _run_in_real_time() -> bool:
@@ -89,26 +91,37 @@ def _run_in_real_time() -> bool:
     return True
 
 
-def _run(environment: Any, loop: OpenLoop, phase: Any, duration_s: float) -> None:
+def _run(environment: Any, loop: OpenLoop, phase: Any, duration_s: float, left: Callable[[], float | None]) -> None:
     """Have a Locust user run the loop; blocks until its last answer."""
     environment.drill = loop
     environment.runner.start(1, spawn_rate=1)
-    ended = False
+    ended, before, before_s = False, 0, 0.0
     while not ended:  # a line even at the end, so that the parent sees the final counts
         ended = loop.done.wait(timeout=1.0)
-        recorder = loop.recorder
+        recorder, now_s = loop.recorder, loop.elapsed_s
         line = Progress(
             phase=phase,
-            t_s=round(loop.elapsed_s, 2),
+            t_s=round(now_s, 2),
             duration_s=duration_s,
             sent=recorder.requests,
             ok=recorder.ok,
             errors=recorder.errors,
+            slow=recorder.slow,
+            rate_rps=round((recorder.ok - before) / max(now_s - before_s, 1e-3), 1),
             p99_ms=recorder.percentile_ms(99),
+            budget_left=left(),
         )
+        before, before_s = recorder.ok, now_s
         sys.stdout.write(line.model_dump_json() + "\n")
         sys.stdout.flush()  # raises when the parent is gone, and so ends the drill
     environment.runner.stop()
+
+
+def _budget_left(plan: DrillPlan, recorder: Recorder, scheduled: int) -> float | None:
+    """Share of the whole drill's error budget that is not spent yet, of the objective that is worst off."""
+    bad = {budget.AVAILABILITY: recorder.errors, budget.LATENCY: recorder.slow}
+    worst = budget.worst([budget.spent(bad[name], share, scheduled) for name, share in budget.allowed(plan).items()])
+    return None if worst is None else 1 - worst
 
 
 def _result(plan: DrillPlan, recorder: Recorder, scheduled: int, started_at: str, extra: dict[str, Any]) -> DrillResult:

@@ -57,8 +57,7 @@ def drill(plan: Any, ref: Any, url: str, where: Any, console: Console) -> Any:
     with console.step(f"drill {plan.model}") as step:
 
         def on_progress(progress: Progress) -> None:
-            facts = {"sent": f"{progress.sent:,}", "errors": str(progress.errors), "p99": f"{progress.p99_ms:.1f} ms"}
-            step.update(progress.t_s, progress.duration_s, {"phase": progress.phase, **facts})
+            step.update(progress.t_s, progress.duration_s, _facts(progress))
 
         return run_drill(
             plan,
@@ -68,6 +67,17 @@ def drill(plan: Any, ref: Any, url: str, where: Any, console: Console) -> Any:
             api_key=where.api_key,
             on_progress=on_progress,
         )
+
+
+def _facts(progress: Any) -> dict[str, str]:
+    left = progress.budget_left
+    return {
+        "phase": progress.phase,
+        "answers/s": f"{progress.rate_rps:,.0f}",
+        "p99": f"{progress.p99_ms:.1f} ms",
+        "errors": f"{progress.errors:,}",
+        "budget left": "none was given" if left is None else f"{left:.0%}",
+    }
 
 
 def write_report(results: list[Any], path: Path, *, title: str, sections: tuple[Any, ...] = ()) -> Path:

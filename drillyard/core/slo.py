@@ -96,7 +96,9 @@ class DrillResult(Frozen):
     started_at: str  # ISO 8601, UTC
     commit: str
     machine: str
-    series: dict[str, list[float]]  # per second: t_s, sent, ok, errors, p50_ms, p99_ms
+    series: dict[
+        str, list[float]
+    ]  # per second: t_s, sent, ok, errors, slow (of ok, over the p99 bound), p50_ms, p99_ms
     percentiles: list[tuple[float, float]]  # (percentile, latency_ms), for the curve
     faults: tuple[FaultMark, ...] = ()
     extra: dict[str, Any] = Field(default_factory=dict)

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from drillyard.core.budget import BudgetScore
 from drillyard.core.errors import InvalidMeasurement, ServiceUnreachable, UsageError
 from drillyard.core.slo import DrillResult, Verdict
 from loadtests.launch import run_drill
@@ -53,6 +54,10 @@ def test_percentiles_are_those_the_server_injected(delay_server, samples, tmp_pa
     assert lines[-1].sent == result.requests
     assert result.extra["checked_answers"] == result.requests
     assert sum(result.series["ok"]) == result.requests
+    budget = BudgetScore.model_validate(result.extra["budget"])
+    assert [each.total for each in budget.objectives] == [result.requests] * 2
+    assert (budget.pages, budget.spent) == (0, 0.0)
+    assert lines[-1].budget_left == 1.0
 
 
 def test_a_freeze_of_one_second_delays_every_request_that_was_due_in_it(delay_server, samples, tmp_path):
@@ -67,6 +72,10 @@ def test_a_freeze_of_one_second_delays_every_request_that_was_due_in_it(delay_se
     assert result.p50_ms < 100
     assert result.verdict is Verdict.FAIL
     assert result.reasons[0].startswith("p99 ")
+    budget = BudgetScore.model_validate(result.extra["budget"])
+    assert budget.spent == pytest.approx(result.extra["over_p99_bound"] / 0.01 / result.requests)
+    assert {firing.objective for firing in budget.firings} == {"latency"}
+    assert budget.false_pages == budget.pages >= 1  # nobody told the drill that the freeze was a fault of its own
 
 
 def test_errors_and_wrong_answers_are_told_apart(delay_server, samples, tmp_path):

@@ -83,6 +83,7 @@ def test_series_count_events_when_they_happen_and_latency_by_the_intended_second
     assert series["t_s"] == [0, 1, 2]
     assert series["sent"] == [1, 0, 0]
     assert series["ok"] == [0, 0, 1]
+    assert series["slow"] == [0, 0, 1]
     assert series["p99_ms"] == [2000, 0, 0]
 
 

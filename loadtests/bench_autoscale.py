@@ -79,7 +79,7 @@ def _drilled(plan: DrillPlan, target: Target, folder: Path, settings: Settings) 
     ended.set()
     watcher.join()
     return {
-        "rate_rps": plan.load.rate_rps,
+        "load": plan.load.words,
         "requests": result.requests,
         "failed": result.errors,
         "error_counts": result.error_counts,

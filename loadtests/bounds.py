@@ -16,11 +16,11 @@ class Bound:
 
 
 def bounds(result: DrillResult) -> tuple[Bound, ...]:
-    slo = result.plan.slo
+    slo, percentile = result.plan.slo, result.plan.percentile
     error_rate = result.errors / result.requests if result.requests else 0.0
     return (
         _latency("p50 latency", slo.p50_ms, result.p50_ms),
-        _latency("p99 latency", slo.p99_ms, result.p99_ms),
+        _latency(f"p{percentile} latency", slo.p99_ms, {90: result.p90_ms, 99: result.p99_ms}[percentile]),
         Bound(
             name="error rate",
             promised=f"≤ {slo.max_error_rate:.2%}",

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import ValidationError
 
 from drillyard.core.errors import InvalidMeasurement, ServiceUnreachable, UsageError
+from drillyard.core.load import Load
 from drillyard.core.slo import DrillPlan, DrillResult
 from loadtests.arrivals import schedule
 from loadtests.payloads import Payloads, infer_path
@@ -35,7 +36,8 @@ def run_drill(
     Raises ServiceUnreachable (no ready model at the address), UsageError and ArtifactRefused (samples, plan), and
     InvalidMeasurement with the end of the generator's error output when it crashed.
     """
-    schedule(plan.load)
+    if isinstance(plan.load, Load):
+        schedule(plan.load)
     Payloads.load(samples)  # fail here, with the right error, rather than in the child
     probe(url, plan.model, api_key)
     out.parent.mkdir(parents=True, exist_ok=True)

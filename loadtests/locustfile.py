@@ -11,9 +11,9 @@ from typing import Any
 from locust import events
 
 from loadtests.standalone import OneUserEachProcess, StandaloneDrill, add_arguments
-from loadtests.users import OpenLoopUser
+from loadtests.users import LoopUser
 
-__all__ = ["OneUser", "OpenLoopUser"]
+__all__ = ["LoopUser", "OneUser"]
 
 
 class OneUser(OneUserEachProcess):

@@ -3,28 +3,19 @@
 import gc
 import resource
 import time
-from collections.abc import Callable
-from http import HTTPStatus
 
-import gevent
 from gevent.event import Event
 from gevent.pool import Group
 
 from loadtests.arrivals import Times
-from loadtests.client import NETWORK_ERRORS, Client
+from loadtests.exchange import Exchange, Report
 from loadtests.pacing import Pacer
-from loadtests.payloads import Payloads, infer_path
-from loadtests.recorder import DROPPED, TIMEOUT, WRONG, Recorder
+from loadtests.recorder import DROPPED, Recorder
 
-TIMEOUT_S = 10.0
 # Unanswered requests at once; one more is dropped and counts as an error. 4096 outlasts a stall of 1.3 s at 3,000
 # requests/s, so a stalled system is seen as late answers, not blamed on the generator.
 MAX_IN_FLIGHT = 4096
 _LEAD_S = 0.05  # between the call and the first intended time
-
-# How Locust's own page learns of each request: path, latency_ms from the intended time (None if never sent), bytes of
-# the answer, error kind.
-Report = Callable[[str, float | None, int, str | None], None]
 
 
 class OpenLoop:
@@ -33,24 +24,18 @@ class OpenLoop:
     def __init__(
         self,
         *,
-        url: str,
-        model: str,
-        payloads: Payloads,
+        exchange: Exchange,
         times: Times,
         numbers: range,
         recorder: Recorder,
         report: Report | None = None,
-        api_key: str | None = None,
     ) -> None:
         """`times`: this process's intended sends; `numbers`: their places in the whole drill, choosing the samples."""
-        self.client = Client(url, api_key)
         self.recorder = recorder
         self.done = Event()  # set when the last request ended, or the loop was stopped
         self.scheduled = len(times)
-        self.path = infer_path(model)
+        self._exchange = exchange
         self._plan = list(zip(times.tolist(), numbers, strict=True))
-        self._payloads = payloads
-        self._requests = [self.client.encode(self.path, body) for body in payloads.bodies]
         self._report = report or (lambda *_: None)
         self._cap = min(MAX_IN_FLIGHT, _raise_file_limit() - 128)
         self._start_s = 0.0
@@ -70,7 +55,7 @@ class OpenLoop:
                     continue  # a request that ended meanwhile took it
                 if len(in_flight) >= self._cap:
                     self.recorder.dropped(arrival[0], self.elapsed_s)
-                    self._report(self.path, None, 0, DROPPED)
+                    self._report(self._exchange.path, None, 0, DROPPED)
                 else:
                     in_flight.spawn(self._serve, arrival)
             in_flight.join()
@@ -78,7 +63,7 @@ class OpenLoop:
             in_flight.kill()
             gc.unfreeze()
             pacer.close()
-            self.client.close()
+            self._exchange.close()
             self.done.set()
 
     @property
@@ -105,20 +90,10 @@ class OpenLoop:
 
     def _request(self, due_s: float, number: int) -> None:
         self.recorder.sent(due_s, self.elapsed_s)
-        body = b""
-        try:
-            status, body = self.client.post(self._requests[number % len(self._requests)], TIMEOUT_S)
-        except gevent.Timeout:
-            error: str | None = TIMEOUT
-        except NETWORK_ERRORS as exc:
-            error = "refused" if isinstance(exc, ConnectionRefusedError) else "connection"
-        else:
-            error = None if status == HTTPStatus.OK else str(status)
-        done_s = self.elapsed_s  # before the check, whose time is the generator's own
-        if error is None and not self._payloads.check(number, body):
-            error = WRONG
+        error, answered_s, answer_bytes = self._exchange.ask(number)
+        done_s = answered_s - self._start_s
         self.recorder.outcome(due_s, done_s, error)
-        self._report(self.path, (done_s - due_s) * 1000, len(body), error)
+        self._report(self._exchange.path, (done_s - due_s) * 1000, answer_bytes, error)
 
 
 def _raise_file_limit() -> int:

@@ -152,6 +152,21 @@ class Recorder:
                 columns[key].append(round(float(value), 3))
         return columns
 
+    def window(self, from_s: float, to_s: float) -> dict[str, float]:
+        """Counts and exact percentiles of the seconds that begin in [from_s, to_s), as in `series`."""
+        seconds = [second for t_s, second in sorted(self._seconds.items()) if from_s <= t_s < to_s]
+        latencies_us = np.fromiter((us for second in seconds for us in second.latencies_us), dtype=np.uint64)
+        p50, p99 = np.percentile(latencies_us, [50, 99]) / 1000 if latencies_us.size else (0.0, 0.0)
+        ok, errors = (sum(getattr(second, name) for second in seconds) for name in ("ok", "errors"))
+        return {
+            "sent": sum(second.sent for second in seconds),
+            "ok": ok,
+            "errors": errors,
+            "error_rate": errors / (ok + errors) if ok + errors else 0.0,
+            "p50_ms": round(float(p50), 3),
+            "p99_ms": round(float(p99), 3),
+        }
+
     def measured(self, scheduled: int) -> Measured:
         return Measured(
             scheduled=scheduled,

@@ -74,7 +74,7 @@ def _drill(result: DrillResult, place: int) -> str:
     rows = [[escape(b.name), escape(b.promised), escape(b.measured), _mark(b.held)] for b in bounds(result)]
     reasons = "".join(f"<li>{escape(reason)}</li>" for reason in result.reasons)
     facts = (
-        f"{load.rate_rps:g} requests/s, {load.shape.kind} arrivals (seed {load.seed}) for {load.duration_s:g} s; "
+        f"{load.words}; "
         f"n = {result.requests:,}; {result.late_sends:,} late sends; started {result.started_at}; "
         f"commit {result.commit}; {result.machine}. Latency counts from the intended send time."
     )

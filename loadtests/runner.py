@@ -17,17 +17,20 @@ from typing import Any
 from locust.env import Environment
 from pydantic import ValidationError
 
-from drillyard.core import budget, provenance
+from drillyard.core import budget
 from drillyard.core.errors import DrillyardError, UsageError
+from drillyard.core.load import ClosedLoad, Load
 from drillyard.core.settings import Settings
 from drillyard.core.slo import DrillPlan, DrillResult
 from loadtests.arrivals import schedule
-from loadtests.openloop import MAX_IN_FLIGHT, TIMEOUT_S, OpenLoop
+from loadtests.closedloop import ClosedLoop
+from loadtests.exchange import TIMEOUT_S, Exchange
+from loadtests.openloop import MAX_IN_FLIGHT, OpenLoop
 from loadtests.payloads import Payloads
 from loadtests.progress import Progress
 from loadtests.recorder import Recorder
-from loadtests.users import OpenLoopUser, reporter
-from loadtests.verdict import judge
+from loadtests.result import result
+from loadtests.users import LoopUser, reporter
 
 # Before the drill: opens connections and lets the system compile, cache and scale what the first requests touch. Not
 # recorded, not in the promise.
@@ -37,43 +40,49 @@ WARM_UP_S, WARM_UP_SHARE = 2.0, 0.1
 def drill(plan: DrillPlan, *, url: str, samples: Path, api_key: str | None) -> DrillResult:
     """Warm up, drill, judge; a progress line a second on standard output. Raises UsageError, ArtifactRefused."""
     real_time = _run_in_real_time()
-    payloads = Payloads.load(samples)
-    times = schedule(plan.load)
-    environment = Environment(user_classes=[OpenLoopUser], host=url)
+    payloads = Payloads.load(samples, _rows(plan.load))
+    environment = Environment(user_classes=[LoopUser], host=url)
     environment.create_local_runner()
 
-    def recorded(phase: Any, times: Any, report: Any = None) -> Recorder:
-        recorder = Recorder(plan.slo.p99_ms)
-        loop = OpenLoop(
-            url=url,
-            model=plan.model,
-            payloads=payloads,
-            times=times,
-            numbers=range(len(times)),
-            recorder=recorder,
-            report=report,
-            api_key=api_key,
-        )
-        duration_s = WARM_UP_S if phase == "warm-up" else plan.load.duration_s
-        _run(environment, loop, phase, duration_s, lambda: _budget_left(plan, recorder, len(times)))
-        return recorder
+    def recorded(phase: Any, load: Load | ClosedLoad, report: Any = None) -> tuple[Recorder, int]:
+        exchange = Exchange(url=url, model=plan.model, payloads=payloads, api_key=api_key)
+        loop = _loop(load, exchange, Recorder(plan.slo.p99_ms), report)
+        _run(environment, loop, phase, load.duration_s, lambda: _budget_left(plan, loop.recorder, loop.scheduled))
+        return loop.recorder, loop.scheduled
 
-    warm_up = plan.load.model_copy(
-        update={"rate_rps": plan.load.rate_rps * WARM_UP_SHARE, "duration_s": WARM_UP_S, "seed": plan.load.seed + 1}
-    )
-    warmed = recorded("warm-up", schedule(warm_up))
+    warmed, _ = recorded("warm-up", _warm_up(plan.load))
     started_at = datetime.now(UTC).isoformat(timespec="seconds")
     cpu_s, wall_s = time.process_time(), time.perf_counter()
-    recorder = recorded("drill", times, reporter(environment))
+    recorder, scheduled = recorded("drill", plan.load, reporter(environment))
     cpu_share = (time.process_time() - cpu_s) / (time.perf_counter() - wall_s)
     environment.runner.quit()
     extra = {
         "warm_up_requests": warmed.requests,
+        "warm_up_s": WARM_UP_S,
         "url": url,
         "generator_cpu_share": round(cpu_share, 3),
         "generator_real_time": real_time,
+        "timeout_s": TIMEOUT_S,
+        "max_in_flight": MAX_IN_FLIGHT,
     }
-    return budget.scored(_result(plan, recorder, len(times), started_at, extra))
+    return result(plan, recorder, scheduled, started_at, extra)
+
+
+def _rows(load: Load | ClosedLoad) -> int:
+    return load.rows if isinstance(load, ClosedLoad) else 1
+
+
+def _loop(load: Load | ClosedLoad, exchange: Exchange, recorder: Recorder, report: Any) -> OpenLoop | ClosedLoop:
+    if isinstance(load, ClosedLoad):
+        return ClosedLoop(exchange=exchange, load=load, recorder=recorder, report=report)
+    times = schedule(load)
+    return OpenLoop(exchange=exchange, times=times, numbers=range(len(times)), recorder=recorder, report=report)
+
+
+def _warm_up(load: Load | ClosedLoad) -> Load | ClosedLoad:
+    if isinstance(load, ClosedLoad):
+        return load.model_copy(update={"duration_s": WARM_UP_S})
+    return Load(rate_rps=load.rate_rps * WARM_UP_SHARE, duration_s=WARM_UP_S, seed=load.seed + 1)
 
 
 def _run_in_real_time() -> bool:
@@ -91,7 +100,9 @@ def _run_in_real_time() -> bool:
     return True
 
 
-def _run(environment: Any, loop: OpenLoop, phase: Any, duration_s: float, left: Callable[[], float | None]) -> None:
+def _run(
+    environment: Any, loop: OpenLoop | ClosedLoop, phase: Any, duration_s: float, left: Callable[[], float | None]
+) -> None:
     """Have a Locust user run the loop; blocks until its last answer."""
     environment.drill = loop
     environment.runner.start(1, spawn_rate=1)
@@ -124,44 +135,6 @@ def _budget_left(plan: DrillPlan, recorder: Recorder, scheduled: int) -> float |
     return None if worst is None else 1 - worst
 
 
-def _result(plan: DrillPlan, recorder: Recorder, scheduled: int, started_at: str, extra: dict[str, Any]) -> DrillResult:
-    measured = recorder.measured(scheduled)
-    verdict, reasons = judge(plan, measured)
-    percentiles = measured.percentiles_ms
-    return DrillResult(
-        plan=plan,
-        verdict=verdict,
-        reasons=reasons,
-        offered_rps=scheduled / plan.load.duration_s,
-        goodput_rps=measured.good / plan.load.duration_s,
-        requests=measured.requests,
-        errors=measured.errors,
-        error_counts=measured.error_counts,
-        late_sends=measured.late_sends,
-        p50_ms=percentiles[50.0],
-        p90_ms=percentiles[90.0],
-        p99_ms=percentiles[99.0],
-        p999_ms=percentiles[99.9],
-        max_ms=percentiles[100.0],
-        started_at=started_at,
-        commit=provenance.commit(),
-        machine=provenance.machine(),
-        series=recorder.series(),
-        percentiles=recorder.curve(),
-        extra={
-            **extra,
-            "timed_requests": measured.timed,
-            "over_p99_bound": measured.over_bound,
-            "checked_answers": measured.ok + measured.error_counts.get("wrong answer", 0),
-            "send_lag_ms": recorder.send_lag_ms(),
-            "refusal_ms": recorder.refusal_ms(),
-            "warm_up_s": WARM_UP_S,
-            "timeout_s": TIMEOUT_S,
-            "max_in_flight": MAX_IN_FLIGHT,
-        },
-    )
-
-
 def _read_plan(path: Path) -> DrillPlan:
     try:
         return DrillPlan.model_validate_json(path.read_bytes())
@@ -178,14 +151,14 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     try:
         api_key = Settings.from_env(os.environ).api_key
-        result = drill(_read_plan(args.plan), url=args.url, samples=args.samples, api_key=api_key)
+        measured = drill(_read_plan(args.plan), url=args.url, samples=args.samples, api_key=api_key)
     except DrillyardError as exc:
         sys.stderr.write(f"{exc}\n")
         return exc.exit_code
     partial = args.out.with_suffix(".partial")
-    partial.write_text(result.model_dump_json(indent=2) + "\n")
+    partial.write_text(measured.model_dump_json(indent=2) + "\n")
     partial.replace(args.out)
-    return result.verdict.exit_code
+    return measured.verdict.exit_code
 
 
 if __name__ == "__main__":

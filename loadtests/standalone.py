@@ -10,9 +10,10 @@ from locust import LoadTestShape
 from locust.runners import MasterRunner, WorkerRunner
 
 from drillyard.core.errors import DrillyardError, ExitCode
-from drillyard.core.load import Load
+from drillyard.core.load import Load, parse_shape
 from drillyard.core.settings import Settings
 from loadtests.arrivals import schedule
+from loadtests.exchange import Exchange
 from loadtests.openloop import OpenLoop
 from loadtests.payloads import Payloads, read_card
 from loadtests.recorder import Recorder
@@ -32,6 +33,9 @@ def add_arguments(parser: Any) -> None:
         "--rate", type=float, default=100.0, help="Requests a second of the whole test, over all workers"
     )
     parser.add_argument("--duration", type=float, default=0.0, help="Seconds of arrivals; default --run-time, else 30")
+    parser.add_argument(
+        "--shape", default="poisson", help='Of the load over time: spike, or with figures {"kind":"spike","factor":5}'
+    )
     parser.add_argument("--seed", type=int, default=0, help="Seed of the arrival times; same seed, same arrivals")
 
 
@@ -81,16 +85,19 @@ class StandaloneDrill:
         # Locust sends its workers the drill's own options, but not --run-time.
         index, processes, duration_s = self._share or (0, 1, _duration_s(options))
         folder = Path(options.samples)
-        times = schedule(Load(rate_rps=options.rate, duration_s=duration_s, seed=options.seed))
+        load = Load(rate_rps=options.rate, duration_s=duration_s, seed=options.seed, shape=parse_shape(options.shape))
+        times = schedule(load)
         return OpenLoop(
-            url=self.environment.host,
-            model=options.model or read_card(folder).name,
-            payloads=Payloads.load(folder),
+            exchange=Exchange(
+                url=self.environment.host,
+                model=options.model or read_card(folder).name,
+                payloads=Payloads.load(folder),
+                api_key=Settings.from_env(os.environ).api_key,
+            ),
             times=times[index::processes],  # every n-th arrival: the workers together send the whole process
             numbers=range(index, len(times), processes),
             recorder=self._recorder,
             report=reporter(self.environment),
-            api_key=Settings.from_env(os.environ).api_key,
         )
 
     def _fail(self, message: str, exit_code: int) -> None:

@@ -1,11 +1,13 @@
-"""The Locust side of the generator: one user a process, which is the whole open loop."""
+"""The Locust side of the generator: one user a process, which is the whole loop."""
 
 from typing import Any
 
 from locust import User, task
 from locust.exception import StopUser
 
-from loadtests.openloop import OpenLoop, Report
+from loadtests.closedloop import ClosedLoop
+from loadtests.exchange import Report
+from loadtests.openloop import OpenLoop
 
 
 class RequestError(Exception):
@@ -29,12 +31,12 @@ def reporter(environment: Any) -> Report:
     return report
 
 
-class OpenLoopUser(User):
-    """Runs the `OpenLoop` that stands in `environment.drill`; further users of the process have nothing to do."""
+class LoopUser(User):
+    """Runs the loop that stands in `environment.drill`; further users of the process have nothing to do."""
 
     @task
     def drill(self) -> None:
-        loop: OpenLoop | None = self.environment.drill
+        loop: OpenLoop | ClosedLoop | None = self.environment.drill
         self.environment.drill = None
         if loop is not None:
             loop.run()

@@ -53,7 +53,7 @@ def drill(plan: Any, ref: Any, url: str, where: Any, console: Console) -> Any:
     local = fetch(ref, tracking_uri=where.tracking_uri, cache=where.models)
     # By version, so that a server that holds another one is found out rather than measured in its name.
     plan = plan.model_copy(update={"model": f"{local.card.name}/{local.card.version}"})
-    console.say(f"drill {plan.model}: {plan.load.rate_rps:g} requests/s for {plan.load.duration_s:g} s")
+    console.say(f"drill {plan.model}: {plan.load.words}")
     with console.step(f"drill {plan.model}") as step:
 
         def on_progress(progress: Progress) -> None:

@@ -2,9 +2,10 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, FiniteFloat, PositiveFloat, PositiveInt
+from pydantic import Field, FiniteFloat, PositiveFloat, PositiveInt, TypeAdapter, ValidationError
 
 from drillyard.core.contract import Frozen
+from drillyard.core.errors import UsageError
 
 
 class Poisson(Frozen):
@@ -62,6 +63,16 @@ class Replay(Frozen):
 
 
 Shape = Annotated[Poisson | Bursts | Diurnal | Ramp | Spike | Steps | Replay, Field(discriminator="kind")]
+_SHAPE: TypeAdapter[Shape] = TypeAdapter(Shape)
+
+
+def parse_shape(text: str) -> Shape:
+    """A shape's kind, or the shape as JSON with its kind and figures. Raises UsageError."""
+    try:
+        return _SHAPE.validate_json(text) if text.startswith("{") else _SHAPE.validate_python({"kind": text})
+    except ValidationError as exc:
+        kinds = "poisson, bursts, diurnal, ramp, spike, steps, or JSON with kind and figures"
+        raise UsageError("shape", text, f"{kinds} ({exc.errors()[0]['msg']})") from exc
 
 
 class Load(Frozen):
@@ -72,6 +83,11 @@ class Load(Frozen):
     seed: int = 0
     shape: Shape = Poisson()
 
+    @property
+    def words(self) -> str:
+        """For people: how much is asked, and how."""
+        return f"{self.rate_rps:g} requests/s, {self.shape.kind} arrivals (seed {self.seed}) for {self.duration_s:g} s"
+
 
 class ClosedLoad(Frozen):
     """A closed loop, for comparison and for service times: each user sends when its last request was answered."""
@@ -79,3 +95,8 @@ class ClosedLoad(Frozen):
     users: PositiveInt
     duration_s: float
     rows: PositiveInt = 1  # samples in one request
+
+    @property
+    def words(self) -> str:
+        """For people: how much is asked, and how."""
+        return f"a closed loop of {self.users} users, {self.rows} rows a request, for {self.duration_s:g} s"

@@ -1,13 +1,13 @@
 """What crosses from drills to designs: the promise, the load, the result and the verdict."""
 
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
 from drillyard.core.contract import Frozen
 from drillyard.core.errors import ExitCode
-from drillyard.core.load import Load
+from drillyard.core.load import ClosedLoad, Load
 
 
 class Verdict(StrEnum):
@@ -59,9 +59,13 @@ class DrillPlan(Frozen):
     """One drill: which model is asked, under which load and faults, against which promise, with what expectation."""
 
     model: str
-    load: Load
+    load: Load | ClosedLoad
     slo: Slo
     name: str = "steady"
+    percentile: Literal[90, 99] = 99  # the one to prove at 99% confidence, against the SLO's p99 bound
+    min_duration_s: float = (
+        10.0  # a shorter drill proves nothing, since caches, collectors and queues need time to show
+    )
     strikes: tuple[Strike, ...] = ()
     hypothesis: Hypothesis | None = None
 
@@ -76,13 +80,24 @@ class FaultMark(Frozen):
     recovered_s: float | None  # as many processes as before, and answers within the promise again
 
 
+class Finding(Frozen):
+    """One expectation of a hypothesis beside the measured figure; None when the drill has no such figure."""
+
+    expectation: Expectation
+    measured: float | None
+    held: bool
+
+
 class DrillResult(Frozen):
-    """What a drill measured. Latency counts from the intended send time, so a stall is seen by all it delays."""
+    """What a drill measured. Latency counts from the intended send time, so a stall is seen by all it delays.
+
+    In a closed loop nothing is intended before the last answer came, so a request's intended time is when it was sent.
+    """
 
     plan: DrillPlan
     verdict: Verdict
     reasons: tuple[str, ...]  # why not PASS, each with figure and bound
-    offered_rps: float  # intended sends / intended duration
+    offered_rps: float  # intended sends / intended duration; in a closed loop, sends / duration
     goodput_rps: float  # right answers within the SLO's p99 bound / duration
     requests: int
     errors: int
@@ -101,4 +116,6 @@ class DrillResult(Frozen):
     ]  # per second: t_s, sent, ok, errors, slow (of ok, over the p99 bound), p50_ms, p99_ms
     percentiles: list[tuple[float, float]]  # (percentile, latency_ms), for the curve
     faults: tuple[FaultMark, ...] = ()
+    findings: tuple[Finding, ...] = ()  # of the plan's hypothesis
+    hypothesis_held: bool | None = None  # None when there was none, or when the measurement is INVALID
     extra: dict[str, Any] = Field(default_factory=dict)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from drillyard.core.errors import UsageError
-from drillyard.core.load import Bursts, Diurnal, Load, Poisson, Ramp, Replay, Spike, Steps
+from drillyard.core.load import Bursts, Diurnal, Load, Poisson, Ramp, Replay, Spike, Steps, parse_shape
 from loadtests.arrivals import schedule
 
 
@@ -79,3 +79,14 @@ def test_a_trace_that_is_none_is_refused(tmp_path, text):
     trace.write_text(text)
     with pytest.raises(UsageError, match="time"):
         schedule(Load(rate_rps=1, duration_s=1, shape=Replay(path=str(trace))))
+
+
+def test_a_shape_is_named_or_given_with_its_figures():
+    assert parse_shape("spike") == Spike()
+    assert parse_shape('{"kind": "spike", "factor": 5}') == Spike(factor=5)
+
+
+@pytest.mark.parametrize("text", ["", "spikes", '{"kind": "spike", "factr": 5}', '{"kind": "spike"', "replay"])
+def test_a_shape_that_is_none_is_refused(text):
+    with pytest.raises(UsageError, match="shape="):
+        parse_shape(text)

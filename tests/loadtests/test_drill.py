@@ -14,6 +14,7 @@ import pytest
 
 from drillyard.core.budget import BudgetScore
 from drillyard.core.errors import InvalidMeasurement, ServiceUnreachable, UsageError
+from drillyard.core.load import ClosedLoad
 from drillyard.core.slo import DrillResult, Verdict
 from loadtests.launch import run_drill
 from loadtests.payloads import Payloads
@@ -76,6 +77,17 @@ def test_a_freeze_of_one_second_delays_every_request_that_was_due_in_it(delay_se
     assert budget.spent == pytest.approx(result.extra["over_p99_bound"] / 0.01 / result.requests)
     assert {firing.objective for firing in budget.firings} == {"latency"}
     assert budget.false_pages == budget.pages >= 1  # nobody told the drill that the freeze was a fault of its own
+
+
+def test_a_closed_loop_measures_service_times_and_rows(delay_server, samples, tmp_path):
+    load = ClosedLoad(users=1, rows=1, duration_s=3)
+    plan = make_plan().model_copy(update={"load": load, "percentile": 90})
+    result = run_drill(plan, url=delay_server("--delay-ms", 20), samples=samples, out=tmp_path / "r.json")
+    assert result.verdict is Verdict.PASS
+    assert result.errors == result.late_sends == 0
+    assert 20 <= result.p50_ms <= result.p90_ms <= result.extra["proven_ms"] <= 250
+    assert 44 <= result.requests <= 3000 / 20 + 1  # one after the other
+    assert result.extra["rows_per_s"] == pytest.approx(result.requests / 3)
 
 
 def test_errors_and_wrong_answers_are_told_apart(delay_server, samples, tmp_path):

@@ -4,7 +4,7 @@ import sys
 import pytest
 
 PLAIN = [
-    "arrivals", "bounds", "charts", "launch", "payloads", "progress", "recorder", "report", "scorecard",
+    "arrivals", "bounds", "charts", "hypothesis", "launch", "payloads", "progress", "recorder", "report", "scorecard",
     "verdict",
 ]  # fmt: skip
 

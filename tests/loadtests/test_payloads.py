@@ -44,6 +44,29 @@ def test_a_body_is_one_row_of_the_samples(payloads, arrays):
     np.testing.assert_array_equal(np.float32(tensor["data"]), arrays["input.features"][5])
 
 
+def test_a_request_of_several_rows_is_checked_row_by_row(samples, arrays):
+    payloads = Payloads.load(samples, rows=5)
+    assert len(payloads) == 13  # 64 samples, the last request goes round to the first ones
+    for number, rows in ((1, [5, 6, 7, 8, 9]), (12, [60, 61, 62, 63, 0])):
+        (tensor,) = orjson.loads(payloads.bodies[number])["inputs"]
+        assert tensor["shape"] == [5, 29]
+        np.testing.assert_array_equal(np.float32(tensor["data"]), arrays["input.features"][rows].reshape(-1))
+        assert payloads.check(number, body(arrays, rows))
+        assert not payloads.check(number, body(arrays, rows[::-1]))
+        flipped = arrays["output.is_fraud"][rows]
+        flipped[3] = not flipped[3]  # far from the threshold
+        assert not payloads.check(number, body(arrays, rows, is_fraud=flipped.tolist()))
+
+
+def test_a_flip_at_the_threshold_is_right_in_any_row(arrays):
+    at = {key: value[:3].copy() for key, value in arrays.items()}
+    at["output.score"] = np.array([13.0, 14.5, 13.0], dtype=np.float32)
+    at["output.is_fraud"] = np.array([False, False, False])
+    payloads = Payloads(make_card(), at, rows=3)
+    assert payloads.check(0, body(at, [0, 1, 2], is_fraud=[False, True, False]))
+    assert not payloads.check(0, body(at, [0, 1, 2], is_fraud=[True, True, False]))
+
+
 def test_images_are_flattened_in_row_major_order():
     image = np.arange(2 * 2 * 2 * 3, dtype=np.uint8).reshape(2, 2, 2, 3)  # (samples, height, width, channels)
     card = make_card(inputs=(TensorSpec(name="image", dtype="UINT8", shape=(-1, -1, -1, 3)),), outputs=())

@@ -5,7 +5,7 @@ from scipy.stats import binom
 
 from drillyard.core.slo import Verdict
 from loadtests.recorder import Measured
-from loadtests.verdict import binomial_cdf, judge, queries_needed
+from loadtests.verdict import allowed_over, binomial_cdf, judge, queries_needed
 
 
 def measured(requests: int = 10_000, over: int = 0, p99_ms: float = 20, p50_ms: float = 5, **changes: Any) -> Measured:
@@ -28,6 +28,13 @@ def measured(requests: int = 10_000, over: int = 0, p99_ms: float = 20, p50_ms: 
 )
 def test_queries_needed_are_mlperfs(percentile, over, needed):
     assert queries_needed(over, percentile) == needed
+
+
+@pytest.mark.parametrize(
+    ("timed", "percentile", "over"), [(458, 99, None), (459, 99, 0), (837, 99, 1), (838, 99, 2), (81, 90, 2)]
+)
+def test_what_may_lie_over_the_bound_is_the_same_rule_turned_round(timed, percentile, over):
+    assert allowed_over(timed, percentile) == over
 
 
 @pytest.mark.parametrize(("k", "n", "p"), [(0, 459, 0.01), (7, 1_500, 0.01), (90, 10_000, 0.01), (5, 5, 0.5)])
@@ -85,3 +92,26 @@ def test_drops_are_the_systems_fault(plan):
     verdict, reasons = judge(plan, measured(error_counts={"dropped": 3_000}, timed=7_000))
     assert verdict is Verdict.FAIL
     assert "3000 dropped" in reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("requests", "over", "verdict"),
+    [
+        (43, 0, Verdict.INVALID),
+        (44, 0, Verdict.PASS),
+        (63, 1, Verdict.INVALID),
+        (64, 1, Verdict.PASS),
+        (80, 2, Verdict.INVALID),
+        (81, 2, Verdict.PASS),
+    ],
+)
+def test_a_p90_is_claimed_only_from_the_exact_count_on(plan, requests, over, verdict):
+    assert judge(plan.model_copy(update={"percentile": 90}), measured(requests, over))[0] is verdict
+
+
+def test_a_short_drill_is_invalid_but_a_dead_system_fails_in_it_too(plan):
+    plan = plan.model_copy(update={"min_duration_s": plan.load.duration_s + 1})
+    verdict, reasons = judge(plan, measured())
+    assert verdict is Verdict.INVALID
+    assert reasons == ("3 s < 4 s, the shortest drill that is trusted",)
+    assert judge(plan, measured(over=5_000, p99_ms=900))[0] is Verdict.FAIL

@@ -3,9 +3,11 @@
 import logging
 import os
 import secrets
+import shlex
 import shutil
 import signal
 import socket
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -68,6 +70,8 @@ def _start(folder: Path) -> None:
         logging_level=logging.ERROR,
         object_store_memory=_OBJECT_STORE_BYTES,
         _temp_dir=str(folder / "ray"),
+        # Ray hands the interpreter's path to a shell as it is. Said so where that matters only: it slows each start.
+        runtime_env={"py_executable": quoted} if (quoted := shlex.quote(sys.executable)) != sys.executable else None,
     )
     signal.signal(signal.SIGTERM, on_sigterm)  # ray put its own there
 

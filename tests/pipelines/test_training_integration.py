@@ -110,3 +110,21 @@ def test_a_process_that_outlives_its_cluster_is_ended(tmp_path: Path) -> None:
     )
     # Gone, or a zombie that nobody has fetched yet.
     assert processes.start_time(int(done.stdout)) is None
+
+
+def test_workers_start_from_a_checkout_whose_path_has_a_space(tmp_path: Path) -> None:
+    (tmp_path / "my yard").symlink_to(sys.prefix)
+    script = (
+        "import os, sys, ray\n"
+        "from drillyard.core.settings import Settings\n"
+        "from pipelines.cluster import ray_cluster\n"
+        "with ray_cluster(Settings.from_env(os.environ)):\n"
+        "    work = ray.remote(lambda: sys.executable).options(runtime_env={'env_vars': {'LIKE': 'training'}})\n"
+        "    print(ray.get(work.remote(), timeout=60))\n"
+    )
+    python = str(tmp_path / "my yard" / "bin" / "python")
+    environment = {**os.environ, "DRILLYARD_HOME": str(tmp_path)}
+    done = subprocess.run(
+        [python, "-c", script], env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.stdout.strip() == python, done.stderr

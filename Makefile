@@ -51,7 +51,7 @@ test-integration: $(STAMP)  ## tests that start Ray, MLflow, Serve and Locust
 	done
 
 mlflow: $(STAMP)  ## MLflow's page on this folder's runs, at http://127.0.0.1:5000
-	$(BIN)/mlflow server --backend-store-uri sqlite:///$(CURDIR)/.drillyard/mlflow.db --host 127.0.0.1 --port 5000
+	$(BIN)/mlflow server --backend-store-uri 'sqlite:///$(CURDIR)/.drillyard/mlflow.db' --host 127.0.0.1 --port 5000
 
 bench-train: $(STAMP)  ## Ray Train against torchrun and against a naive loop
 	$(BIN)/python -m pipelines.bench_train

@@ -180,11 +180,32 @@ def faults() -> str:
         lost = f"{row['failed']} of {row['requests']}"
         if row["error_counts"]:
             lost += " (" + ", ".join(f"{count} {kind}" for kind, count in sorted(row["error_counts"].items())) + ")"
-        whole = "" if row["whole_again_s"] is None else f"{row['whole_again_s']:.1f} s"
         latency = f"{row['p99_ms']:.0f} / {row['max_ms']:.0f}"
-        rows.append([row["purpose"], lost, str(row["wrong_answers"]), latency, f"{row['disturbed_s']} s", whole])
-    head = ["fault", "failed requests", "wrong answers", "p99 / max, ms", "disturbed", "whole again after"]
+        times = [_seconds(row.get(key)) for key in ("detected_after_s", "recovered_after_s", "whole_again_s")]
+        rows.append([row["purpose"], lost, str(row["wrong_answers"]), latency, f"{row['disturbed_s']} s", *times])
+    head = ["fault", "failed requests", "wrong answers", "p99 / max, ms", "disturbed"]
+    head += ["noticed after", "recovered after", "whole again after"]
     return f"{table(head, rows)}\n\n{content['rate_rps']:.0f} requests/s. {_origin(content)}"
+
+
+def fault_catalogue() -> str:
+    """Every fault that can strike during a drill."""
+    from loadtests.faults import FAULTS
+
+    rows = [
+        [
+            f"`{fault.name}`",
+            fault.purpose,
+            f"{fault.lasts_s:g} s" if fault.lasts_s else "at once",
+            "yes" if fault.may_fail else "no",
+        ]
+        for fault in FAULTS.values()
+    ]
+    return table(["fault", "what is done", "lasts", "may lose requests"], rows)
+
+
+def _seconds(value: float | None) -> str:
+    return "" if value is None else f"{value:.1f} s"
 
 
 def overload() -> str:

@@ -17,8 +17,8 @@ from drillyard.core.load import Load
 from drillyard.core.settings import Settings
 from drillyard.core.slo import DrillPlan, Slo
 from loadtests.bench_server import samples, server
-from loadtests.faults import Target
 from loadtests.launch import run_drill
+from loadtests.target import Target
 
 SLO = Slo(p50_ms=10, p99_ms=50, max_error_rate=0.0)
 MOST, STEP = 3, 10

@@ -6,30 +6,23 @@ make bench-faults       (two replicas of the fraud champion; writes .drillyard/r
 import argparse
 import json
 import os
-import shutil
 import sys
-import tempfile
-import threading
-import time
-from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from drillyard.core import provenance
-from drillyard.core.errors import UsageError
 from drillyard.core.load import Load
 from drillyard.core.settings import Settings
-from drillyard.core.slo import DrillPlan, DrillResult, Slo
+from drillyard.core.slo import DrillPlan, Slo, Strike
 from loadtests import faults
 from loadtests.bench_server import samples, server
-from loadtests.faults import Fault, Target
+from loadtests.faults import Fault
 from loadtests.launch import run_drill
-from loadtests.progress import Progress
+from loadtests.marks import disturbed_s
+from loadtests.target import Target
 
 STRIKE_AT_S = 5.0
 SLO = Slo(p50_ms=10, p99_ms=50, max_error_rate=0.0)  # what the fraud design promises, and no lost request
-HEAL_TIMEOUT_S = 120.0
 
 
 def main() -> None:
@@ -47,11 +40,9 @@ def main() -> None:
         target = Target.of(settings, "fraud")
         folder = samples(settings, "fraud")
         for fault in chosen:
-            if fault.name == "new-version":
-                _register_again(settings)  # it becomes champion; the server stays with what it has until it is told
             duration_s = max(options.duration, STRIKE_AT_S + fault.lasts_s + 10)
             load = Load(rate_rps=options.rate, duration_s=duration_s)
-            rows.append(measure(fault, target, DrillPlan(model="fraud", load=load, slo=SLO), folder, settings))
+            rows.append(measure(fault, target, DrillPlan(model="fraud", load=load, slo=SLO), folder))
             sys.stderr.write(_line(rows[-1]) + "\n")
     path = settings.reports / "bench-faults.json"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -59,17 +50,12 @@ def main() -> None:
     sys.stdout.write(f"figures: {path}\n")
 
 
-def measure(fault: Fault, target: Target, plan: DrillPlan, folder: Path, settings: Settings) -> dict[str, Any]:
+def measure(fault: Fault, target: Target, plan: DrillPlan, folder: Path) -> dict[str, Any]:
     """Drill, strike after some seconds, wait until the server is whole again; one row of the table."""
-    before = fault.heals(target)
-    struck = _Strike(fault, target, before)
-
-    def on_progress(progress: Progress) -> None:
-        if progress.phase == "drill" and progress.t_s >= STRIKE_AT_S:
-            struck.begin()
-
-    out = settings.reports / f"fault-{fault.name}.json"
-    result = run_drill(plan, url=target.url, samples=folder, out=out, on_progress=on_progress)
+    plan = plan.model_copy(update={"strikes": (Strike(fault=fault.name, at_s=STRIKE_AT_S),)})
+    out = target.settings.reports / f"fault-{fault.name}.json"
+    result = run_drill(plan, url=target.url, samples=folder, out=out, target=target)
+    (mark,) = result.faults
     return {
         "fault": fault.name,
         "purpose": fault.purpose,
@@ -82,82 +68,21 @@ def measure(fault: Fault, target: Target, plan: DrillPlan, folder: Path, setting
         "max_ms": result.max_ms,
         "late_sends": result.late_sends,
         "disturbed_s": disturbed_s(result),
-        "whole_again_s": struck.wait_until_whole(),
+        "detected_after_s": _since(mark.struck_s, mark.detected_s),
+        "recovered_after_s": _since(mark.struck_s, mark.recovered_s),
+        "whole_again_s": _since(mark.struck_s, mark.whole_s),
     }
 
 
-def _register_again(settings: Settings) -> None:
-    """The newest fraud run as one more version: the same graph, so that its right answers are known.
-
-    Raises UsageError when this home has no run of it, CalledProcessError when it cannot be registered.
-    """
-    runs = sorted(settings.runs.glob("fraud-*/model/card.json"))
-    if not runs:
-        raise UsageError("DRILLYARD_HOME", str(settings.home), "a home with a fraud run: drillyard train fraud")
-    with tempfile.TemporaryDirectory() as scratch:
-        copy = Path(shutil.copytree(runs[-1].parents[1], Path(scratch) / "run"))
-        card = copy / "model" / "card.json"
-        card.write_text(json.dumps(json.loads(card.read_text()) | {"version": 0}))
-        faults.drillyard("models", "relog", str(copy)).check_returncode()
-
-
-class _Strike:
-    """One blow, in a thread of its own, and the time until as many processes as before stand again."""
-
-    def __init__(self, fault: Fault, target: Target, before: list[int]) -> None:
-        self._fault, self._target, self._before = fault, target, before
-        self._whole_s: float | None = None
-        self._threads = [threading.Thread(target=run, daemon=True) for run in (self._strike, self._watch)]
-        self._begun = 0.0
-
-    def begin(self) -> None:
-        if not self._begun:
-            self._begun = time.monotonic()
-            for thread in self._threads:
-                thread.start()
-
-    def wait_until_whole(self) -> float | None:
-        """Seconds from the blow until the server was whole; None when it was not within the time allowed."""
-        for thread in self._threads:
-            thread.join(HEAL_TIMEOUT_S)
-        return self._whole_s
-
-    def _strike(self) -> None:
-        self._fault.strike(self._target)
-
-    def _watch(self) -> None:
-        while time.monotonic() - self._begun < HEAL_TIMEOUT_S:
-            time.sleep(0.1)
-            now = self._fault.heals(self._target)
-            is_new = bool(set(now) - set(self._before)) or not self._fault.replaces
-            if len(now) >= len(self._before) and is_new and _answers(self._target):
-                self._whole_s = round(time.monotonic() - self._begun, 1)
-                return
-
-
-def _answers(target: Target) -> bool:
-    connection = HTTPConnection(urlsplit(target.url).netloc, timeout=2)
-    try:
-        connection.request("GET", "/v2/health/ready")
-        return connection.getresponse().status == 200
-    except (OSError, HTTPException):
-        return False
-    finally:
-        connection.close()
-
-
-def disturbed_s(result: DrillResult) -> int:
-    """Seconds of the drill in which a request failed or the p99 was above the promise."""
-    series = result.series
-    bound = result.plan.slo.p99_ms
-    return sum(bool(errors) or p99 > bound for errors, p99 in zip(series["errors"], series["p99_ms"], strict=True))
+def _since(struck_s: float, then_s: float | None) -> float | None:
+    return None if then_s is None else round(then_s - struck_s, 1)
 
 
 def _line(row: dict[str, Any]) -> str:
     return (
         f"{row['fault']:16} failed {row['failed']} of {row['requests']}, wrong {row['wrong_answers']}, "
         f"p99 {row['p99_ms']:.1f} ms, max {row['max_ms']:.0f} ms, disturbed {row['disturbed_s']} s, "
-        f"whole again after {row['whole_again_s']} s  {row['error_counts']}"
+        f"recovered after {row['recovered_after_s']} s  {row['error_counts']}"
     )
 
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from drillyard.core.settings import Settings
-from loadtests.faults import drillyard
+from loadtests.target import drillyard
 
 
 @contextmanager

@@ -11,12 +11,17 @@ from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
+from drillyard.core import budget
 from drillyard.core.errors import InvalidMeasurement, ServiceUnreachable, UsageError
 from drillyard.core.load import Load
 from drillyard.core.slo import DrillPlan, DrillResult
 from loadtests.arrivals import schedule
+from loadtests.hypothesis import put_to_the_test
+from loadtests.marks import marked
 from loadtests.payloads import Payloads, infer_path
 from loadtests.progress import Progress
+from loadtests.strikes import Strikes
+from loadtests.target import Target
 
 _PROBE_TIMEOUT_S, _END_TIMEOUT_S, _STDERR_LINES = 5.0, 5.0, 20
 
@@ -29,10 +34,12 @@ def run_drill(
     out: Path,
     api_key: str | None = None,
     on_progress: Callable[[Progress], None] = lambda _: None,
+    target: Target | None = None,
 ) -> DrillResult:
     """Drill the model at `url` with the requests in the folder `samples`; the result is also written to `out`.
 
-    `on_progress` is called once a second. A KeyboardInterrupt (or any error in the callback) ends the child first.
+    The plan's strikes hit `target`, which a plan without any does not need. `on_progress` is called once a second. A
+    KeyboardInterrupt (or any error in the callback) ends the child first, and undoes what was injected.
     Raises ServiceUnreachable (no ready model at the address), UsageError and ArtifactRefused (samples, plan), and
     InvalidMeasurement with the end of the generator's error output when it crashed.
     """
@@ -40,6 +47,31 @@ def run_drill(
         schedule(plan.load)
     Payloads.load(samples)  # fail here, with the right error, rather than in the child
     probe(url, plan.model, api_key)
+    strikes = Strikes(plan.strikes, target, lambda: _is_ready(url, plan.model, api_key))
+
+    def follow(progress: Progress) -> None:
+        strikes.follow(progress)
+        on_progress(progress)
+
+    with strikes.prepared():
+        result = _generate(plan, url=url, samples=samples, out=out, api_key=api_key, on_progress=follow)
+        blows = strikes.finish()
+    if blows:
+        result = put_to_the_test(budget.scored(marked(result, blows)))
+        out.write_text(result.model_dump_json(indent=2) + "\n")
+    return result
+
+
+def _generate(
+    plan: DrillPlan,
+    *,
+    url: str,
+    samples: Path,
+    out: Path,
+    api_key: str | None,
+    on_progress: Callable[[Progress], None],
+) -> DrillResult:
+    """The generator in its child process. Raises InvalidMeasurement."""
     out.parent.mkdir(parents=True, exist_ok=True)
     out.unlink(missing_ok=True)
     with tempfile.TemporaryDirectory(prefix="drillyard-") as scratch:
@@ -90,6 +122,14 @@ def probe(url: str, model: str, api_key: str | None = None) -> None:
         raise UsageError("DRILLYARD_API_KEY", given, f"in the environment, an API key of the server at {url}")
     if status != http.client.OK:
         raise ServiceUnreachable(f"model {model}", url + path, f"it is not ready (HTTP {status}); {remedy}")
+
+
+def _is_ready(url: str, model: str, api_key: str | None) -> bool:
+    try:
+        probe(url, model, api_key)
+    except ServiceUnreachable:
+        return False
+    return True
 
 
 def _relay(line: str, on_progress: Callable[[Progress], None]) -> None:

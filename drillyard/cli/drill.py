@@ -48,11 +48,12 @@ def drill(plan: Any, ref: Any, url: str, where: Any, console: Console) -> Any:
     """One drill with progress on the console. Raises ServiceUnreachable, InvalidMeasurement."""
     from loadtests.launch import run_drill
     from loadtests.progress import Progress
+    from loadtests.target import Target
     from serving.artifact import fetch
 
     local = fetch(ref, tracking_uri=where.tracking_uri, cache=where.models)
-    # By version, so that a server that holds another one is found out rather than measured in its name.
-    plan = plan.model_copy(update={"model": f"{local.card.name}/{local.card.version}"})
+    if not plan.strikes:  # by version, so that a server that holds another one is found out; a strike may change it
+        plan = plan.model_copy(update={"model": f"{local.card.name}/{local.card.version}"})
     console.say(f"drill {plan.model}: {plan.load.words}")
     with console.step(f"drill {plan.model}") as step:
 
@@ -66,6 +67,7 @@ def drill(plan: Any, ref: Any, url: str, where: Any, console: Console) -> Any:
             out=where.reports / f"drill-{ref.name}.json",
             api_key=where.api_key,
             on_progress=on_progress,
+            target=Target.of(where, local.card.name) if plan.strikes else None,
         )
 
 

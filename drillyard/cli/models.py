@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -114,3 +114,22 @@ def relog(
     write_json(json_path, ref)
     registry.promote(ref, where, say=console.say)
     console.result(f"{ref} is champion")
+
+
+@app.command()
+def spoil(
+    ref: RefArgument,
+    how: Annotated[Literal["weights", "file"], typer.Option(help="Worse weights, or a damaged file as champion.")],
+    quiet: QuietOption = False,
+    json_path: JsonOption = None,
+) -> None:
+    """Register a copy that is wrong on purpose, to drill what should stop it.
+
+    Example: drillyard models spoil fraud --how weights
+    """
+    from drillyard.core.contract import ModelRef
+    from pipelines.spoil import spoil as make
+
+    found = make(ModelRef.parse(ref), settings(), how)
+    Console(quiet).result(f"{found} is registered")
+    write_json(json_path, found)

@@ -38,6 +38,7 @@ class Strike(Frozen):
 
     fault: str
     at_s: float
+    lasts_s: float | None = None  # None: as long as the fault usually does
 
 
 class Expectation(Frozen):
@@ -78,6 +79,7 @@ class FaultMark(Frozen):
     ended_s: float | None  # the injection itself was over
     detected_s: float | None  # the first second in which callers or the alert rules noticed it
     recovered_s: float | None  # as many processes as before, and answers within the promise again
+    whole_s: float | None = None  # of these, when the processes were there; also after the load
 
 
 class Finding(Frozen):

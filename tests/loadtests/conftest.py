@@ -13,6 +13,7 @@ import pytest
 from drillyard.core.slo import DrillPlan, Slo
 from tests.loadtests.support.builders import make_card, make_plan
 from tests.loadtests.support.model import FEATURES, answer
+from tests.loadtests.support.stand_ins import Server
 
 SUPPORT = Path(__file__).parent / "support"
 
@@ -66,3 +67,13 @@ def delay_server() -> Iterator[Callable[..., str]]:
         server.wait()
         assert server.stdout is not None
         server.stdout.close()
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    """A home whose server's processes are sleeping children."""
+    home = tmp_path / "home"
+    home.mkdir()
+    server = Server(home)
+    yield server
+    server.end()

@@ -1,81 +1,120 @@
-"""Faults strike the processes of the one server they are meant for, and no other."""
+"""Faults strike the processes of the one server they are meant for, and no other, and are undone."""
 
-import json
-import os
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 
 import pytest
 
-from drillyard.core.errors import ServiceUnreachable, UsageError
-from drillyard.core.processes import MARK
+from drillyard.core.errors import InvalidMeasurement, ServiceUnreachable, UsageError
 from drillyard.core.settings import Settings
-from loadtests import faults
-from loadtests.faults import Target
+from loadtests import faults, injections
+from loadtests.target import Target
+from tests.loadtests.support.stand_ins import Server
+
+NEVER = Event()
 
 
-def replica(run_dir: str, model: str = "fraud") -> "subprocess.Popen[bytes]":
-    """A process that looks like a replica of that server."""
-    environment = {**os.environ, MARK: run_dir}
-    sleep = [sys.executable, "-c", "import time; time.sleep(60)", f"ray::ServeReplica:{model}:model"]
-    return subprocess.Popen(sleep, env=environment)
+def state(process: "subprocess.Popen[bytes]") -> str:
+    return Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
-@pytest.fixture
-def target(tmp_path: Path) -> Target:
-    settings = Settings.from_env({"DRILLYARD_HOME": str(tmp_path)})
-    settings.server_state.write_text(json.dumps({"run_dir": str(tmp_path / "a"), "url": "http://127.0.0.1:1"}))
-    return Target.of(settings, "fraud")
-
-
-@pytest.fixture
-def ours(target: Target) -> "Iterator[subprocess.Popen[bytes]]":
-    process = replica(target.run_dir)
-    deadline = time.monotonic() + 10
-    while not target.replicas() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    yield process
-    process.kill()
-    process.wait()
-
-
-def test_only_this_servers_processes_of_this_model_are_struck(
-    target: Target, ours: "subprocess.Popen[bytes]", tmp_path: Path
-) -> None:
-    others = [replica(str(tmp_path / "ab")), replica(target.run_dir, model="vision")]
-    try:
-        time.sleep(0.2)
-        assert target.replicas() == [ours.pid]
-        faults.get("kill-replica").strike(target)
+def test_only_this_servers_processes_of_this_model_are_struck(server: Server, tmp_path: Path) -> None:
+    ours = server.replica()
+    others = [server.replica(model="vision"), server.replica(run_dir=tmp_path / "ab")]
+    assert server.target.replicas() == [ours.pid]
+    with faults.get("kill-replica").prepare(server.target) as inject, inject(server.target, NEVER):
         assert ours.wait(5) == -signal.SIGKILL
-        assert [other.poll() for other in others] == [None, None]
-    finally:
-        for other in others:
-            other.kill()
-            other.wait()
+    assert [other.poll() for other in others] == [None, None]
 
 
-def test_a_frozen_process_goes_on_afterwards(target: Target, ours: "subprocess.Popen[bytes]") -> None:
-    def state() -> str:
-        return Path(f"/proc/{ours.pid}/stat").read_text().rpartition(")")[2].split()[0]
-
-    with ThreadPoolExecutor(1) as pool:
-        frozen = pool.submit(faults.freeze(Target.replicas, 1.0), target)
-        time.sleep(0.3)
-        assert state() == "T"
-        frozen.result()
-    assert state() in "SR"
+def test_a_cold_start_takes_every_replica(server: Server) -> None:
+    both = [server.replica(), server.replica()]
+    with faults.get("cold-start").prepare(server.target) as inject, inject(server.target, NEVER):
+        assert [process.wait(5) for process in both] == [-signal.SIGKILL] * 2
 
 
-def test_what_is_not_there_cannot_be_struck(target: Target, tmp_path: Path) -> None:
-    with pytest.raises(ServiceUnreachable, match="is the server of this home running"):
-        faults.get("kill-haproxy").strike(target)
+@pytest.mark.parametrize("fault", ["freeze-replica", "slow-model"])
+def test_a_stopped_process_goes_on_when_the_block_is_left_by_an_error(server: Server, fault: str) -> None:
+    ours = server.replica()
+    seen = set()
+    strike = faults.get(fault).prepare(server.target)
+    with pytest.raises(KeyboardInterrupt), strike as inject, inject(server.target, NEVER):  # noqa: PT012
+        deadline = time.monotonic() + 5
+        while "T" not in seen and time.monotonic() < deadline:
+            seen.add(state(ours))
+        raise KeyboardInterrupt
+    assert "T" in seen
+    assert state(ours) in "SR"
+
+
+def test_a_slow_model_stands_still_for_its_share_of_the_time(server: Server) -> None:
+    ours = server.replica()
+    states = []
+    with injections.slow(Target.replicas, still_s=0.06, period_s=0.08)(server.target, NEVER):
+        until = time.monotonic() + 1
+        while time.monotonic() < until:
+            states.append(state(ours))
+            time.sleep(0.002)
+    assert 0.5 < states.count("T") / len(states) < 0.95
+
+
+def test_a_rolling_restart_waits_for_the_successor_before_it_goes_on(server: Server) -> None:
+    first, second = server.replica(), server.replica()
+    alive_when_replaced = []
+
+    def replace() -> None:
+        first.wait(5)
+        alive_when_replaced.append(second.poll() is None)
+        server.replica()
+        second.wait(5)
+        server.replica()
+
+    with server.meanwhile(replace), injections.roll(Target.replicas)(server.target, NEVER):
+        assert alive_when_replaced == [True]
+        assert len(set(server.target.replicas()) - {first.pid, second.pid}) == 2
+
+
+def test_a_rolling_restart_without_a_successor_is_no_measurement(server: Server) -> None:
+    server.replica()
+    impatient = injections.roll(Target.replicas, patience_s=0.3)(server.target, NEVER)
+    with pytest.raises(InvalidMeasurement, match="was not replaced within"), impatient:
+        pass
+
+
+def test_a_lost_registry_comes_back(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    database = Path(server.target.settings.tracking_uri.removeprefix("sqlite:///"))
+    database.write_text("the registry")
+    asked = []
+    monkeypatch.setattr(injections, "must_refuse", lambda *words: asked.append((words, database.exists())))
+    with injections.lose_registry(server.target, NEVER):
+        assert not database.exists()
+    assert asked == [(("serve", "sync", "fraud"), False)]
+    assert database.read_text() == "the registry"
+
+    def found(*_: str) -> None:
+        raise InvalidMeasurement("it was found")
+
+    monkeypatch.setattr(injections, "must_refuse", found)
+    with pytest.raises(InvalidMeasurement), injections.lose_registry(server.target, NEVER):
+        pass
+    assert database.read_text() == "the registry"
+
+
+def test_what_is_not_there_cannot_be_struck(server: Server, tmp_path: Path) -> None:
+    strike = injections.kill(Target.haproxy)(server.target, NEVER)
+    with pytest.raises(ServiceUnreachable, match="is the server of this home running"), strike:
+        pass
     with pytest.raises(UsageError, match="one of kill-replica"):
         faults.get("earthquake")
     with pytest.raises(ServiceUnreachable, match="serve up"):
         Target.of(Settings.from_env({"DRILLYARD_HOME": str(tmp_path / "empty")}), "fraud")
+
+
+def test_our_own_command_tells_how_it_failed() -> None:
+    with pytest.raises(InvalidMeasurement, match="`drillyard models show` ended with code 2"):
+        injections.must("models", "show")
+    with pytest.raises(InvalidMeasurement, match="should not have"):
+        injections.must_refuse("--help")

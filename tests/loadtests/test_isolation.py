@@ -4,7 +4,8 @@ import sys
 import pytest
 
 PLAIN = [
-    "arrivals", "bounds", "charts", "hypothesis", "launch", "payloads", "progress", "recorder", "report", "scorecard",
+    "arrivals", "bounds", "charts", "faults", "hypothesis", "launch", "payloads", "progress", "recorder", "report",
+    "scorecard", "strikes",
     "verdict",
 ]  # fmt: skip
 

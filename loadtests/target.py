@@ -1,0 +1,69 @@
+"""The running server of a home folder, as its faults and benchmarks see it: its processes, its address, its models.
+
+A server's processes carry its private run folder in their environment (see docs/serving.md), so only they are found.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from drillyard.core import processes
+from drillyard.core.errors import ServiceUnreachable
+from drillyard.core.settings import NO_TELEMETRY, Settings
+
+CONTROLLER, HAPROXY = "ray::ServeController", "/haproxy -"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """One model of a running server."""
+
+    settings: Settings
+    run_dir: Path
+    url: str
+    model: str
+    models: dict[str, int]  # all that the server was started with: version by name
+
+    @classmethod
+    def of(cls, settings: Settings, model: str) -> Self:
+        """Raises ServiceUnreachable when no server of this home was started."""
+        try:
+            state = json.loads(settings.server_state.read_bytes())
+        except FileNotFoundError:
+            remedy = "start it with `drillyard serve up --detach`"
+            raise ServiceUnreachable("the server", str(settings.home), remedy) from None
+        run_dir = Path(state["run_dir"])
+        return cls(settings=settings, run_dir=run_dir, url=state["url"], model=model, models=state["models"])
+
+    def replicas(self) -> list[int]:
+        """Process ids of the model's replicas."""
+        return self.processes(f"ray::ServeReplica:{self.model}:")
+
+    def controller(self) -> list[int]:
+        """Process id of Serve's controller."""
+        return self.processes(CONTROLLER)
+
+    def haproxy(self) -> list[int]:
+        """Process ids of HAProxy."""
+        return self.processes(HAPROXY)
+
+    def processes(self, words: str) -> list[int]:
+        """Process ids of the server's own processes whose command line holds these words."""
+        found = []
+        for pid in processes.belonging_to(self.run_dir):
+            with suppress(OSError):  # it ended meanwhile
+                command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                if words in command:
+                    found.append(pid)
+        return sorted(found)
+
+
+def drillyard(*arguments: str) -> "subprocess.CompletedProcess[bytes]":
+    """Our own command, as a person would give it in this environment."""
+    command = [sys.executable, str(Path(sys.executable).parent / "drillyard"), *arguments]
+    return subprocess.run(command, env={**os.environ, **NO_TELEMETRY}, capture_output=True, check=False)

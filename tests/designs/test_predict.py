@@ -1,0 +1,145 @@
+"""The twin's answers from a calibration made up so that they are known."""
+
+import time
+from typing import Any, Literal
+
+import numpy as np
+import pytest
+
+from designs.twin import BatchTime, Calibration, Outage, Point, Round, Scaling, Scenario, predict, sustainable_rps
+from designs.twin.closed_forms import mm1_latency_s
+from designs.twin.node import exponential
+from drillyard.core.errors import UsageError
+from drillyard.core.load import Load, Spike
+from drillyard.core.slo import Slo
+
+EXPONENTIAL = tuple((100 * (i + 0.5) / 4096, float(x)) for i, x in enumerate(exponential()))
+POINT = Point(
+    rate_rps=500,
+    busy_cores=0.9,
+    proxy_us=0,
+    proxy_wait=0,
+    loop_us=800,
+    loop_wait=0.25,
+    generator_us=200,
+    delay_ms=2,
+    spread=1,
+    p50_ms=3,
+    p99_ms=9,
+    requests=5000,
+)
+CALIBRATION = Calibration(
+    model="made-up/1",
+    replicas=1,
+    cores=2,
+    background_cores=0.1,
+    max_rows=32,
+    max_wait_s=0,
+    max_ongoing_requests=400,
+    queue_timeout_s=0.02,
+    reference_ms=10,
+    rounds=(Round(points=(POINT,), batch=None, trace=EXPONENTIAL),),
+    commit="none",
+    machine="made up",
+    at="2026-01-01",
+    n=5000,
+)
+SLO = Slo(p50_ms=50, p99_ms=20, max_error_rate=0.001)
+STEADY = Scenario(load=Load(rate_rps=500, duration_s=40), slo=SLO)
+
+
+def test_the_twin_of_an_mm1_queue_says_what_theory_says() -> None:
+    """A loop of 1 ms at 500 requests/s and 2 ms of delay; within 8%, the chance of one drill's arrivals."""
+    found = predict(CALIBRATION, STEADY)
+    assert found.p50_ms.value == pytest.approx(2 + 1000 * mm1_latency_s(500, 0.001, 50), rel=0.08)
+    assert found.p99_ms.value == pytest.approx(2 + 1000 * mm1_latency_s(500, 0.001, 99), rel=0.08)
+    assert (found.utilisation.value, found.bottleneck) == (pytest.approx(0.5, rel=0.02), "event loops")
+    assert found.shed_share.value == found.failed_share.value == 0
+    assert not found.extrapolated
+
+
+def test_the_highest_sustainable_rate_is_where_the_p99_meets_its_bound() -> None:
+    """2 ms + p99 of M/M/1 = 20 ms at 1000 - ln(100)/18 ms = 744 requests/s; a wait is cut at 256 requests before."""
+    found = sustainable_rps(CALIBRATION, STEADY)
+    assert found.value == pytest.approx(1000 - np.log(100) / 0.018, rel=0.04)
+
+
+def test_a_machine_half_as_fast_answers_half_the_rate_in_twice_the_time() -> None:
+    slow = predict(CALIBRATION, STEADY.model_copy(update={"slowdown": 2.0, "load": Load(rate_rps=250, duration_s=80)}))
+    fast = predict(CALIBRATION, STEADY)
+    assert slow.p99_ms.value == pytest.approx(2 * fast.p99_ms.value, rel=0.02)
+    assert slow.utilisation.value == pytest.approx(fast.utilisation.value, rel=0.02)
+
+
+def test_overload_is_shed_and_said_to_be_beyond_what_was_measured() -> None:
+    found = predict(CALIBRATION, STEADY.model_copy(update={"load": Load(rate_rps=2000, duration_s=10)}))
+    assert found.shed_share.value > 0.4
+    assert found.utilisation.value > 0.95
+    assert found.extrapolated
+
+
+def test_more_replicas_than_cores_do_not_help() -> None:
+    """Each request costs 0.8 ms on a core in all: 2 cores carry at most 2,375 requests/s beside the background."""
+    load = Load(rate_rps=1800, duration_s=10)
+    two = predict(CALIBRATION, STEADY.model_copy(update={"load": load, "replicas": 3}))
+    assert two.bottleneck == "cores"
+    assert two.utilisation.value == pytest.approx((0.1 + 1800 * 0.0016) / 2, rel=0.03) or two.utilisation.value == 1
+
+
+def test_rounds_are_the_uncertainty() -> None:
+    slower = CALIBRATION.rounds[0].points[0].model_copy(update={"delay_ms": 4})
+    rounds = (*CALIBRATION.rounds, CALIBRATION.rounds[0].model_copy(update={"points": (slower,)}))
+    found = predict(CALIBRATION.model_copy(update={"rounds": rounds}), STEADY)
+    assert found.p50_ms.high - found.p50_ms.low == pytest.approx(2, abs=0.1)
+    assert found.p50_ms.low < found.p50_ms.value < found.p50_ms.high
+
+
+def test_batches_fill_under_load_and_company_costs_a_lone_request_its_wait() -> None:
+    batched = CALIBRATION.rounds[0].model_copy(update={"batch": BatchTime(call_us=1000, row_us=100)})
+    calibration = CALIBRATION.model_copy(update={"rounds": (batched,)})
+    lone = STEADY.model_copy(update={"load": Load(rate_rps=5, duration_s=400)})
+    waits = lone.model_copy(update={"max_wait_s": 0.03})
+    gained = predict(calibration, waits).p50_ms.value - predict(calibration, lone).p50_ms.value
+    assert gained == pytest.approx(30, abs=0.5)
+    one_by_one = STEADY.model_copy(update={"max_rows": 1, "load": Load(rate_rps=900, duration_s=20)})
+    together = one_by_one.model_copy(update={"max_rows": 32})
+    assert predict(calibration, one_by_one).utilisation.value > predict(calibration, together).utilisation.value
+
+
+@pytest.mark.parametrize(("kind", "worst_ms"), [("kill", (2, 100)), ("freeze", (3000, 3100))])
+def test_an_outage_shows_as_it_does_on_the_real_server(kind: Literal["kill", "freeze"], worst_ms: Any) -> None:
+    """A killed replica costs a repeat; a frozen one holds the few that it has until the answer's timeout, 3 s."""
+    load = Load(rate_rps=200, duration_s=15)
+    asked = STEADY.model_copy(update={"load": load, "replicas": 2, "outage": Outage(kind=kind, at_s=5, lasts_s=4)})
+    found = predict(CALIBRATION, asked)
+    assert found.failed_share.value == 0
+    assert worst_ms[0] < found.max_ms.value < worst_ms[1]
+    assert found.p99_ms.value < 100
+
+
+def test_an_autoscaler_with_a_shorter_lag_sheds_less_of_a_spike() -> None:
+    load = Load(rate_rps=250, duration_s=5, shape=Spike(factor=6, at_s=1, lasts_s=3))
+    lags = {
+        start_s: predict(
+            CALIBRATION,
+            STEADY.model_copy(
+                update={"load": load, "scaling": Scaling(max_replicas=3, start_s=start_s, upscale_delay_s=0.5)}
+            ),
+        ).shed_share.value
+        for start_s in (0.5, 4.0)
+    }
+    assert lags[0.5] < lags[4.0]
+
+
+def test_what_the_server_would_refuse_is_refused() -> None:
+    with pytest.raises(UsageError, match="max_ongoing_requests"):
+        predict(CALIBRATION, STEADY.model_copy(update={"max_ongoing_requests": 32}))
+    with pytest.raises(UsageError, match="replicas"):
+        predict(CALIBRATION, STEADY.model_copy(update={"outage": Outage(kind="kill", at_s=1, lasts_s=1)}))
+
+
+def test_a_million_requests_of_one_load_take_a_tenth_of_a_minute_at_most() -> None:
+    began = time.process_time()
+    found = predict(CALIBRATION, STEADY.model_copy(update={"load": Load(rate_rps=500, duration_s=2000)}))
+    assert found.simulated > 990_000
+    assert time.process_time() - began < 6

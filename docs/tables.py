@@ -172,6 +172,18 @@ def serving() -> str:
     return "\n\n".join([picture, *parts, f"{_origin(content)}, {took}."])
 
 
+def drills() -> str:
+    """The catalogue of drills, with the hypothesis that each makes of the fraud design."""
+    import designs
+    from loadtests.drills import CATALOGUE
+
+    rows = []
+    for name, drill in CATALOGUE.items():
+        hypothesis = drill.planned(designs.get("fraud").drill).hypothesis
+        rows.append([f"`{name}`", drill.teaches, hypothesis.text if hypothesis else ""])
+    return table(["drill", "what it teaches", "hypothesis"], rows)
+
+
 def faults() -> str:
     """What each fault cost, from the measured results."""
     content = _result("bench-faults")

@@ -32,7 +32,7 @@ def schedule(load: Load) -> Times:
         if not (math.isfinite(value) and value > 0):
             raise UsageError(key, value, "a positive number")
     if isinstance(load.shape, Replay):
-        return _replayed(load, Path(load.shape.path))
+        return _replayed(load, load.shape)
     rng = np.random.default_rng(load.seed)
     at_s, factors = rates(load.shape, load.duration_s, rng)
     return _poisson(at_s, factors * load.rate_rps, rng)
@@ -104,13 +104,13 @@ _RATES: dict[type, Callable[[Any, float, Generator], Any]] = {
 }
 
 
-def _replayed(load: Load, path: Path) -> Times:
+def _replayed(load: Load, shape: Replay) -> Times:
     """The trace from its first arrival on, stretched so that its mean rate is the base rate, cut at the duration."""
     try:
-        trace = np.sort(np.array(path.read_text().split(), dtype=float))
+        trace = np.sort(np.array(Path(shape.path).read_text().split(), dtype=float))[:: shape.every]
     except (OSError, ValueError) as exc:
-        raise UsageError("path", str(path), f"a text file with one arrival time in seconds a line ({exc})") from exc
+        raise UsageError("path", shape.path, f"a text file with one arrival time in seconds a line ({exc})") from exc
     if len(trace) < 2 or not np.isfinite(trace).all() or trace[-1] == trace[0]:
-        raise UsageError("path", str(path), "at least two different finite times, in seconds, one a line")
+        raise UsageError("path", shape.path, "at least two different finite times, in seconds, one a line")
     times: Times = (trace - trace[0]) * ((len(trace) - 1) / (trace[-1] - trace[0]) / load.rate_rps)
     return times[times < load.duration_s]

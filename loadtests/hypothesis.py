@@ -36,3 +36,23 @@ def figure(result: DrillResult, path: str) -> float | None:
     for key in rest:
         value = value.get(key) if isinstance(value, dict) else None
     return float(value) if isinstance(value, int | float) else None
+
+
+def told(result: DrillResult) -> list[str]:
+    """The hypothesis and how it fared, for people: one line, and one more for each figure that refutes it."""
+    hypothesis = result.plan.hypothesis
+    if hypothesis is None:
+        return []
+    fared = {True: "held", False: "refuted", None: "left open"}[result.hypothesis_held]
+    lines = [f"hypothesis {fared}: {hypothesis.text}"]
+    return lines + [f"  {in_words(finding)}" for finding in result.findings if not finding.held]
+
+
+def in_words(finding: Finding) -> str:
+    """Such as `p99_ms 61.2, expected at most 50`."""
+    low, high = finding.expectation.at_least, finding.expectation.at_most
+    bounds = " and ".join(
+        f"{word} {bound:g}" for word, bound in (("at least", low), ("at most", high)) if bound is not None
+    )
+    measured = "not measured" if finding.measured is None else f"{finding.measured:.4g}"
+    return f"{finding.expectation.figure} {measured}, expected {bounds}"

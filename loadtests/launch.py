@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import ValidationError
 
 from drillyard.core import budget
-from drillyard.core.errors import InvalidMeasurement, ServiceUnreachable, UsageError
+from drillyard.core.errors import ExitCode, InvalidMeasurement, ServiceUnreachable, UsageError
 from drillyard.core.load import Load
 from drillyard.core.slo import DrillPlan, DrillResult
 from loadtests.arrivals import schedule
@@ -81,7 +81,7 @@ def _generate(
         command += ["--samples", str(samples.resolve()), "--out", str(out.resolve())]
         with stderr_file.open("wb") as stderr:
             child = subprocess.Popen(
-                command, stdout=subprocess.PIPE, stderr=stderr, text=True, env=_environment(api_key)
+                command, stdout=subprocess.PIPE, stderr=stderr, text=True, env=generator_environment(api_key)
             )
         try:
             assert child.stdout is not None
@@ -93,6 +93,8 @@ def _generate(
             _end(child)
         if not out.exists():
             tail = "\n".join(stderr_file.read_text(errors="replace").splitlines()[-_STDERR_LINES:])
+            if child.returncode == ExitCode.INVALID:
+                raise InvalidMeasurement(tail)
             raise InvalidMeasurement(f"the load generator ended with code {child.returncode} and no result:\n{tail}")
     return DrillResult.model_validate_json(out.read_bytes())
 
@@ -140,7 +142,7 @@ def _relay(line: str, on_progress: Callable[[Progress], None]) -> None:
     on_progress(progress)
 
 
-def _environment(api_key: str | None) -> dict[str, str]:
+def generator_environment(api_key: str | None) -> dict[str, str]:
     """The child must find this very package, also where the folder is not the working one.
 
     The key goes this way because everybody on the machine can read a process's arguments.

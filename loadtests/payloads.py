@@ -5,6 +5,7 @@ A sample folder holds `samples.npz` and the `card.json` of the model version tha
 flattened in row-major order: https://github.com/open-inference/open-inference-protocol/blob/main/specification/protocol/inference_rest.md
 """
 
+import copy
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,6 +88,22 @@ class Payloads:
 
     def __len__(self) -> int:
         return len(self.bodies)
+
+    def only_first(self) -> Self:
+        """The same with its first request alone."""
+        first = copy.copy(self)
+        first.bodies, first._expected = self.bodies[:1], self._expected[:1]
+        return first
+
+    def first_answer(self) -> bytes:
+        """A right answer to the first request."""
+        expected = self._expected[0]
+        middles = {
+            name: [(low + high) / 2 for low, high in zip(*bounds, strict=True)]
+            for name, bounds in expected.floats.items()
+        }
+        outputs = [{"name": name, "data": data} for name, data in {**middles, **expected.decisions}.items()]
+        return orjson.dumps({"outputs": outputs})
 
     def check(self, number: int, body: bytes) -> bool:
         """Is this the right answer to request `number`? Every answer is checked in full (about 10 us).

@@ -29,6 +29,12 @@ def phases(plan: DrillPlan, recorder: Recorder) -> dict[str, dict[str, float]]:
     return {name: recorder.window(*span) for name, span in spans(plan.load).items()}
 
 
+def drift(found: dict[str, dict[str, float]]) -> float | None:
+    """How many times as slow the last part was as the first, at the median; None when one of them answered nothing."""
+    first, *_, last = (figures["p50_ms"] for figures in found.values())
+    return round(last / first, 3) if first and last else None
+
+
 def kept_factor(plan: DrillPlan, found: dict[str, dict[str, float]]) -> float | None:
     """The highest step before the first that broke the promise, as a multiple of the base rate; 0 when none held.
 

@@ -6,7 +6,7 @@ from drillyard.core import budget, provenance
 from drillyard.core.load import ClosedLoad
 from drillyard.core.slo import DrillPlan, DrillResult
 from loadtests.hypothesis import put_to_the_test
-from loadtests.phases import kept_factor, phases
+from loadtests.phases import drift, kept_factor, phases
 from loadtests.recorder import WRONG, Measured, Recorder
 from loadtests.verdict import allowed_over, judge
 
@@ -56,6 +56,7 @@ def _figures(plan: DrillPlan, recorder: Recorder, measured: Measured) -> dict[st
         "refusal_ms": recorder.refusal_ms(),
         "phases": parts,
         "kept_factor": kept_factor(plan, parts),
+        "drift": drift(parts),
     }
 
 

@@ -25,6 +25,8 @@ from drillyard.core.slo import DrillPlan, DrillResult
 from loadtests.arrivals import schedule
 from loadtests.closedloop import ClosedLoop
 from loadtests.exchange import TIMEOUT_S, Exchange
+from loadtests.limit import measure as measure_limit
+from loadtests.limit import refuse_beyond
 from loadtests.openloop import MAX_IN_FLIGHT, OpenLoop
 from loadtests.payloads import Payloads
 from loadtests.progress import Progress
@@ -38,11 +40,18 @@ WARM_UP_S, WARM_UP_SHARE = 2.0, 0.1
 
 
 def drill(plan: DrillPlan, *, url: str, samples: Path, api_key: str | None) -> DrillResult:
-    """Warm up, drill, judge; a progress line a second on standard output. Raises UsageError, ArtifactRefused."""
+    """Warm up, drill, judge; a progress line a second on standard output.
+
+    Raises UsageError, ArtifactRefused, and InvalidMeasurement for a load beyond what this process can send.
+    """
     real_time = _run_in_real_time()
     payloads = Payloads.load(samples, _rows(plan.load))
     environment = Environment(user_classes=[LoopUser], host=url)
     environment.create_local_runner()
+    extra: dict[str, Any] = {"url": url, "generator_real_time": real_time}
+    if isinstance(plan.load, Load):
+        extra["generator_limit_rps"] = round(measure_limit(payloads, plan.model, reporter(environment)))
+        refuse_beyond(extra["generator_limit_rps"], schedule(plan.load))
 
     def recorded(phase: Any, load: Load | ClosedLoad, report: Any = None) -> tuple[Recorder, int]:
         exchange = Exchange(url=url, model=plan.model, payloads=payloads, api_key=api_key)
@@ -56,12 +65,10 @@ def drill(plan: DrillPlan, *, url: str, samples: Path, api_key: str | None) -> D
     recorder, scheduled = recorded("drill", plan.load, reporter(environment))
     cpu_share = (time.process_time() - cpu_s) / (time.perf_counter() - wall_s)
     environment.runner.quit()
-    extra = {
+    extra |= {
         "warm_up_requests": warmed.requests,
         "warm_up_s": WARM_UP_S,
-        "url": url,
         "generator_cpu_share": round(cpu_share, 3),
-        "generator_real_time": real_time,
         "timeout_s": TIMEOUT_S,
         "max_in_flight": MAX_IN_FLIGHT,
     }

@@ -18,7 +18,7 @@ from loadtests.openloop import OpenLoop
 from loadtests.payloads import Payloads, read_card
 from loadtests.recorder import Recorder
 from loadtests.users import reporter
-from loadtests.verdict import MAX_LATE_SHARE
+from loadtests.verdict import fell_behind
 
 logger = logging.getLogger("drillyard")
 DEFAULT_HOST, DEFAULT_DURATION_S = "http://127.0.0.1:8000", 30.0
@@ -128,7 +128,7 @@ class StandaloneDrill:
             "Drill, latency from the intended send time: %d requests, %d errors, %s, max %.2f ms, %d late sends",
             *(recorder.requests, recorder.errors, figures, recorder.percentile_ms(100), recorder.late_sends),
         )
-        if recorder.late_sends > MAX_LATE_SHARE * recorder.requests:
+        if fell_behind(recorder.late_sends, recorder.requests):
             self._fail("INVALID: the generator fell behind; lower --rate or add workers", ExitCode.INVALID)
 
 

@@ -86,9 +86,14 @@ def _too_little(plan: DrillPlan, measured: Measured) -> list[str]:
     return little
 
 
+def fell_behind(late_sends: int, requests: int) -> bool:
+    """Were so many requests sent late that the figures are the generator's own?"""
+    return late_sends > MAX_LATE_SHARE * requests
+
+
 def _generator_faults(measured: Measured) -> list[str]:
     faults = []
-    if measured.late_sends > MAX_LATE_SHARE * measured.requests:
+    if fell_behind(measured.late_sends, measured.requests):
         faults.append(
             f"generator fell behind: {measured.late_sends} of {measured.requests} sends more than "
             f"{LATE_S * 1000:g} ms late > {MAX_LATE_SHARE:.0%}"

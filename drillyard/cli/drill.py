@@ -10,38 +10,79 @@ from drillyard.cli.console import Console, JsonOption, QuietOption, settings, wr
 app = typer.Typer(help="Load a served model and score it against its SLO.", no_args_is_help=True)
 
 
+@app.command("list")
+def list_drills(
+    model: Annotated[str | None, typer.Argument(help="A system: what each drill would ask of it.")] = None,
+    json_path: JsonOption = None,
+) -> None:
+    """List the drills there are and what each teaches; with a system, also its loads and hypotheses.
+
+    Example: drillyard drill list fraud
+    """
+    from rich.table import Table
+
+    import designs
+    from loadtests.drills import CATALOGUE
+
+    plans = {name: each.planned(designs.get(model).drill) for name, each in CATALOGUE.items()} if model else {}
+    table = Table("drill", "what it teaches", *(("load", "hypothesis") if model else ()), show_lines=bool(model))
+    for name, each in CATALOGUE.items():
+        table.add_row(name, each.teaches, *(_asked(plans[name]) if model else ()))
+    Console(quiet=False).result(table)
+    found = [{"name": n, "teaches": each.teaches, "plan": plans.get(n)} for n, each in CATALOGUE.items()]
+    write_json(json_path, found)
+
+
+def _asked(plan: Any) -> tuple[str, str]:
+    return plan.load.words, plan.hypothesis.text if plan.hypothesis else ""
+
+
 @app.command()
 def run(
     model: Annotated[str, typer.Argument(help="A served model: NAME, NAME@ALIAS or NAME/VERSION.")],
+    name: Annotated[str, typer.Option("--drill", help="One of `drillyard drill list`.")] = "steady",
     url: Annotated[str, typer.Option(help="Where it is served.")] = "http://127.0.0.1:8000",
     rate: Annotated[float | None, typer.Option(help="Requests a second; default the design's.", min=0.1)] = None,
-    duration: Annotated[float | None, typer.Option(help="Seconds; default the design's.", min=1)] = None,
+    duration: Annotated[float | None, typer.Option(help="Seconds; default the drill's.", min=1)] = None,
     seed: Annotated[int | None, typer.Option(help="Of the arrivals.", min=0)] = None,
     quiet: QuietOption = False,
     json_path: JsonOption = None,
 ) -> None:
-    """Send Poisson arrivals (open loop), and judge the latencies from the intended send times.
+    """Put a served model through a drill, and judge the latencies from the intended send times.
 
     DRILLYARD_API_KEY in the environment is shown to a server that asks for API keys, and SSL_CERT_FILE names the
     certificate to trust for https.
 
-    Exit code 0 PASS, 1 FAIL, 3 INVALID. Example: drillyard drill run fraud --rate 300 --duration 30
+    Exit code 0 PASS, 1 FAIL, 3 INVALID. Example: drillyard drill run fraud --drill spike --rate 300 --duration 30
     """
     import designs
     from drillyard.core.contract import ModelRef
+    from loadtests import drills, entry
+    from loadtests.hypothesis import told
     from loadtests.scorecard import scorecard
 
     console, where = Console(quiet), settings()
-    ref = ModelRef.parse(model)
-    plan = designs.get(ref.name).drill
-    changes = {"rate_rps": rate, "duration_s": duration, "seed": seed}
-    load = plan.load.model_copy(update={key: value for key, value in changes.items() if value is not None})
-    result = drill(plan.model_copy(update={"load": load}), ref, url, where, console)
-    report = write_report([result], where.reports / f"drill-{ref.name}.html", title=f"Drill of {ref}")
+    ref, chosen = ModelRef.parse(model), drills.get(name)
+    design = designs.get(ref.name).drill
+    changes = {"rate_rps": rate, "seed": seed}
+    load = entry.base(design).model_copy(update={key: value for key, value in changes.items() if value is not None})
+    plan = chosen.planned(design.model_copy(update={"load": load}), duration)
+    result = chosen.run(plan, lambda each: drill(each, ref, url, where, console))
+    files = where.reports / report_name(plan)
+    write_json(files.with_suffix(".json"), result)
+    report = write_report([result], files.with_suffix(".html"), title=f"Drill of {ref}: {name}")
     console.result(scorecard([result]))
+    for line in told(result):
+        console.result(line)
     console.result(f"report: {report}")
     write_json(json_path, result)
     raise typer.Exit(int(result.verdict.exit_code))
+
+
+def report_name(plan: Any) -> str:
+    """Such as `drill-fraud-spike.json`; the plain drill is `drill-fraud.json`."""
+    model, name = plan.model.partition("/")[0], plan.name
+    return f"drill-{model}.json" if name == "steady" else f"drill-{model}-{name}.json"
 
 
 def drill(plan: Any, ref: Any, url: str, where: Any, console: Console) -> Any:
@@ -64,7 +105,7 @@ def drill(plan: Any, ref: Any, url: str, where: Any, console: Console) -> Any:
             plan,
             url=url,
             samples=local.path,
-            out=where.reports / f"drill-{ref.name}.json",
+            out=where.reports / report_name(plan),
             api_key=where.api_key,
             on_progress=on_progress,
             target=Target.of(where, local.card.name) if plan.strikes else None,

@@ -60,6 +60,7 @@ class Replay(Frozen):
 
     kind: Literal["replay"] = "replay"
     path: str
+    every: PositiveInt = 1  # take each n-th arrival, so that a long trace keeps its rhythm in a small load
 
 
 Shape = Annotated[Poisson | Bursts | Diurnal | Ramp | Spike | Steps | Replay, Field(discriminator="kind")]

@@ -1,21 +1,17 @@
 """Samples with their card, plans, and the delay server as a process."""
 
-import hashlib
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from drillyard.core.slo import DrillPlan, Slo
-from tests.loadtests.support.builders import make_card, make_plan
-from tests.loadtests.support.model import FEATURES, answer
+from loadtests.selftest import model
+from loadtests.selftest.checks import delaying
+from tests.loadtests.support.builders import make_plan
 from tests.loadtests.support.stand_ins import Server
-
-SUPPORT = Path(__file__).parent / "support"
 
 
 @pytest.fixture
@@ -27,46 +23,19 @@ def plan() -> DrillPlan:
 
 @pytest.fixture(scope="session")
 def arrays() -> dict[str, np.ndarray]:
-    features = np.random.default_rng(0).random((64, FEATURES), dtype=np.float32)  # (samples, features)
-    answers = [answer(row.tolist()) for row in features]
-    return {
-        "input.features": features,
-        "output.score": np.array([a["score"][0] for a in answers], dtype=np.float32),
-        "output.is_fraud": np.array([a["is_fraud"][0] for a in answers]),
-        "output.reasons": np.array([a["reasons"] for a in answers], dtype=np.float32),
-        "truth": np.zeros(64, dtype=bool),
-    }
+    return model.arrays()
 
 
 @pytest.fixture(scope="session")
-def samples(arrays: dict[str, np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("samples")
-    np.savez(folder / "samples.npz", **arrays)
-    digest = hashlib.sha256((folder / "samples.npz").read_bytes()).hexdigest()
-    (folder / "card.json").write_text(make_card(samples_sha256=digest).model_dump_json())
-    return folder
+def samples(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return model.write(tmp_path_factory.mktemp("samples"))
 
 
 @pytest.fixture
 def delay_server() -> Iterator[Callable[..., str]]:
     """Start a delay server with the given arguments; its URL. All are ended after the test."""
-    servers: list[subprocess.Popen[str]] = []
-
-    def start(*args: object) -> str:
-        command = [sys.executable, str(SUPPORT / "delay_server.py"), *map(str, args)]
-        server = subprocess.Popen(
-            command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"}
-        )
-        servers.append(server)
-        assert server.stdout is not None
-        return f"http://127.0.0.1:{int(server.stdout.readline())}"
-
-    yield start
-    for server in servers:
-        server.kill()
-        server.wait()
-        assert server.stdout is not None
-        server.stdout.close()
+    with ExitStack() as stack:
+        yield lambda *args: stack.enter_context(delaying(*args))
 
 
 @pytest.fixture

@@ -73,6 +73,13 @@ def test_a_replay_keeps_the_trace_s_rhythm_at_the_asked_rate(tmp_path):
     np.testing.assert_allclose(schedule(load), np.array([0, 0.5, 3, 4]) / 2)
 
 
+def test_a_thinned_replay_takes_each_nth_arrival(tmp_path):
+    trace = tmp_path / "trace.txt"
+    trace.write_text("0\n1\n2\n3\n8\n")
+    load = Load(rate_rps=1, duration_s=10, shape=Replay(path=str(trace), every=2))
+    np.testing.assert_allclose(schedule(load), np.array([0, 2, 8]) / 4)
+
+
 @pytest.mark.parametrize("text", ["", "one\n", "1\n", "1\n1\n", "1\nnan\n"])
 def test_a_trace_that_is_none_is_refused(tmp_path, text):
     trace = tmp_path / "trace.txt"

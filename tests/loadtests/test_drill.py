@@ -99,12 +99,22 @@ def test_errors_and_wrong_answers_are_told_apart(delay_server, samples, tmp_path
     assert result.verdict is not Verdict.PASS
 
 
+def test_a_load_beyond_the_generator_is_refused_before_it_measures_itself(delay_server, samples, tmp_path):
+    plan = make_plan(rate_rps=100_000, duration_s=1)
+    with pytest.raises(InvalidMeasurement, match="one generator process sends at most") as refusal:
+        run_drill(plan, url=delay_server(), samples=samples, out=tmp_path / "r.json")
+    assert refusal.value.exit_code == 3
+    assert not (tmp_path / "r.json").exists()
+
+
 def test_an_overloaded_generator_is_invalid(delay_server, samples, tmp_path):
-    url = delay_server()
-    plan = make_plan(rate_rps=30_000, duration_s=1)
-    result = run_drill(plan, url=url, samples=samples, out=tmp_path / "r.json")
-    assert result.verdict is Verdict.INVALID
-    assert result.verdict.exit_code == 3
+    plan, out = tmp_path / "plan.json", tmp_path / "r.json"
+    plan.write_text(make_plan(rate_rps=30_000, duration_s=1).model_dump_json())
+    code = "import sys, loadtests.runner as r; r.measure_limit = lambda *_: 1e9; sys.exit(r.main())"
+    command = [sys.executable, "-c", code, "--plan", plan, "--url", delay_server(), "--samples", samples, "--out", out]
+    done = subprocess.run([*map(str, command)], cwd=REPO, capture_output=True, timeout=60, check=False)
+    result = DrillResult.model_validate_json(out.read_bytes())
+    assert (result.verdict, done.returncode) == (Verdict.INVALID, 3)
     assert "generator fell behind" in result.reasons[0]
 
 

@@ -4,9 +4,8 @@ import sys
 import pytest
 
 PLAIN = [
-    "arrivals", "bounds", "charts", "faults", "hypothesis", "launch", "payloads", "progress", "recorder", "report",
-    "scorecard", "strikes",
-    "verdict",
+    "arrivals", "bounds", "charts", "drills", "faults", "hypothesis", "launch", "payloads", "progress", "recorder",
+    "report", "scorecard", "strikes", "verdict",
 ]  # fmt: skip
 
 

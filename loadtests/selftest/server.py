@@ -1,9 +1,9 @@
-"""A real server with known injected delays, for the drills' own tests.
+"""A real server with known injected delays:
 
-    python tests/loadtests/support/delay_server.py --delay-ms 5 --slow-every 50 --slow-ms 50
+    python -m loadtests.selftest.server --delay-ms 5 --slow-every 50 --slow-ms 50
 
-It answers the Open Inference Protocol v2 for any model, computing `model.answer`, prints its port as its first line,
-and tells at /stats how long it really held each answer back (a busy machine adds to what was asked for).
+It answers the Open Inference Protocol v2 for any model, computing `model.answer` of one row, prints its port as its
+first line, and tells at /stats how long it really held each answer back (a busy machine adds to what was asked for).
 """
 
 import argparse
@@ -11,19 +11,19 @@ import asyncio
 import socket
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import orjson
 import uvicorn
 
-sys.path.insert(0, str(Path(__file__).parent))
-from model import answer
+from loadtests.selftest.model import answer
 
 JSON_HEADERS = [(b"content-type", b"application/json")]
 
 
 class DelayServer:
+    """An ASGI application that does to its answers what it was told to."""
+
     def __init__(self, args: argparse.Namespace) -> None:
         self.args = args
         self.requests = 0
@@ -80,7 +80,8 @@ def main() -> None:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind(("127.0.0.1", 0))
     listener.listen(2048)  # before the port is told, so that nobody is refused
-    print(listener.getsockname()[1], flush=True)  # noqa: T201 (the parent reads the port)
+    sys.stdout.write(f"{listener.getsockname()[1]}\n")
+    sys.stdout.flush()  # the parent reads the port
     config = uvicorn.Config(DelayServer(parser.parse_args()), log_level="warning", access_log=False, lifespan="off")
     uvicorn.Server(config).run(sockets=[listener])
 

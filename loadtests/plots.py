@@ -1,0 +1,51 @@
+"""A chart of a drill as a picture file of its own: an SVG that brings its colours along, for light and dark pages."""
+
+import re
+from pathlib import Path
+
+from drillyard.core.slo import DrillResult
+from loadtests.charts import HEIGHT, LEFT, WIDTH, Line, chart
+
+_STYLE_FILE = Path(__file__).parent / "report.css"  # its variables follow the reader's light or dark page
+_LEGEND_HEIGHT, _SWATCH, _LETTER, _GAP = 24, 18, 7, 24  # px
+_LEGEND = re.compile(r'background:var\((--[\w-]+)\)"></i>([^<]*)<')  # as `charts.chart` writes it
+
+
+def latency(result: DrillResult) -> str:
+    """Median and 99th percentile of each second, and the promised bound (HTML with inline SVG)."""
+    series, slo = result.series, result.plan.slo
+
+    def column(name: str) -> list[tuple[float, float | None]]:
+        return [(t + 0.5, value or None) for t, value in zip(series["t_s"], series[name], strict=True)]
+
+    return chart(
+        title=f"{result.plan.name} of {result.plan.model}",
+        description=f"p50 {result.p50_ms:.1f} ms, p99 {result.p99_ms:.1f} ms over the drill.",
+        lines=[
+            Line(name="p99", colour="--bad", points=column("p99_ms")),
+            Line(name="p50", colour="--accent", points=column("p50_ms")),
+        ],
+        x_label="intended send time, s",
+        y_label="latency, ms",
+        bound=(f"p99 bound {slo.p99_ms:g} ms", slo.p99_ms),
+    )
+
+
+def standalone(figure: str) -> str:
+    """A chart's picture as the text of an SVG file, its legend above."""
+    begin, end = figure.index("<svg"), figure.index("</svg>")
+    opening, body = figure[begin:end].split(">", 1)
+    label = opening.split('aria-label="', 1)[1].rstrip('"')
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 {-_LEGEND_HEIGHT} {WIDTH} {HEIGHT + _LEGEND_HEIGHT}" '
+        f'role="img" aria-label="{label}"><style>{_STYLE_FILE.read_text()}</style>{_legend(figure)}{body}</svg>\n'
+    )
+
+
+def _legend(figure: str) -> str:
+    x, parts = LEFT, []
+    for colour, name in _LEGEND.findall(figure):
+        parts.append(f'<path class="line" style="stroke:var({colour})" d="M{x} -10h{_SWATCH}"/>')
+        parts.append(f'<text x="{x + _SWATCH + 6}" y="-6">{name}</text>')
+        x += _SWATCH + 6 + _LETTER * len(name) + _GAP
+    return "".join(parts)

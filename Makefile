@@ -10,7 +10,7 @@ export RAY_USAGE_STATS_ENABLED ?= 0
 export MLFLOW_DISABLE_TELEMETRY ?= true
 export DO_NOT_TRACK ?= 1
 
-.PHONY: help setup demo check format test test-unit test-integration mlflow constraints proto clean drill-selftest
+.PHONY: help setup demo check format test test-unit test-integration mlflow constraints proto clean drill-selftest drill-catalogue
 .PHONY: bench-train bench-fraud bench-vision bench-serve bench-faults bench-overload bench-autoscale
 
 help:  ## list the targets
@@ -58,6 +58,9 @@ bench-train: $(STAMP)  ## Ray Train against torchrun and against a naive loop
 
 bench-fraud: $(STAMP)  ## five seeds of the fraud model, baselines beside
 	$(BIN)/python -m pipelines.bench_model fraud
+
+drill-catalogue: $(STAMP)  ## every drill for every system (some 20 minutes), into docs/results
+	$(BIN)/drillyard drill all --out docs/results $(ARGS)
 
 drill-selftest: $(STAMP)  ## the load generator and its recorder against known faults
 	$(BIN)/python -m loadtests.selftest

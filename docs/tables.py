@@ -184,6 +184,28 @@ def drills() -> str:
     return table(["drill", "what it teaches", "hypothesis"], rows)
 
 
+def drill_results() -> str:
+    """What each drill of the catalogue measured, where it has been run."""
+    from loadtests.drills import CATALOGUE
+
+    files = sorted(RESULTS.glob("drills-*.json"))
+    found = [row for file in files for row in json.loads(file.read_text())["drills"]]
+    found.sort(key=lambda row: (list(CATALOGUE).index(row["drill"]), row["system"]))
+    rows = []
+    for row in found:
+        held = {True: "held", False: "refuted", None: "open"}[row["hypothesis_held"]]
+        p99 = "" if row["p99_ms"] is None else f"{row['p99_ms']:.1f} ms"
+        failed = "" if row["errors"] is None else f"{row['errors']:,} of {row['requests']:,}"
+        plot = f"[plot](results/{row['plot']})" if row["plot"] else ""
+        what = "; ".join(row["findings"] or row["reasons"])
+        rows.append([f"`{row['drill']}`", row["system"], row["verdict"], held, what, p99, failed, plot])
+    if not rows:
+        return "They have not been measured for this page yet: `make drill-catalogue` does it."
+    head = ["drill", "system", "promise", "hypothesis", "figures of the hypothesis", "p99", "failed requests", "plot"]
+    origins = "; ".join(sorted({_origin(row) for row in found}))
+    return f"{table(head, rows)}\n\n{origins}. Promise and hypothesis are judged apart (see above)."
+
+
 def faults() -> str:
     """What each fault cost, from the measured results."""
     content = _result("bench-faults")

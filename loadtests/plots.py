@@ -4,11 +4,33 @@ import re
 from pathlib import Path
 
 from drillyard.core.slo import DrillResult
+from loadtests import omission
 from loadtests.charts import HEIGHT, LEFT, WIDTH, Line, chart
 
 _STYLE_FILE = Path(__file__).parent / "report.css"  # its variables follow the reader's light or dark page
 _LEGEND_HEIGHT, _SWATCH, _LETTER, _GAP = 24, 18, 7, 24  # px
 _LEGEND = re.compile(r'background:var\((--[\w-]+)\)"></i>([^<]*)<')  # as `charts.chart` writes it
+
+
+def of(result: DrillResult) -> str:
+    """The figure that shows what this drill is about (HTML with inline SVG)."""
+    if "omission" in result.extra:
+        return omission.plot(result)
+    return search(result) if "search" in result.extra else latency(result)
+
+
+def search(result: DrillResult) -> str:
+    """The p99 of each try over its rate, and the promised bound."""
+    found, bound_ms = result.extra["search"], result.plan.slo.p99_ms
+    points = sorted((each["rate_rps"], each["p99_ms"]) for each in found["tries"] if each["p99_ms"] is not None)
+    return chart(
+        title=f"{result.plan.name} of {result.plan.model}",
+        description=f"The highest valid rate was {found['highest_rps']:.0f} requests/s.",
+        lines=[Line(name="p99", colour="--bad", points=points)],
+        x_label="rate, requests/s",
+        y_label="latency, ms",
+        bound=(f"p99 bound {bound_ms:g} ms", bound_ms),
+    )
 
 
 def latency(result: DrillResult) -> str:

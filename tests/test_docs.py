@@ -43,6 +43,12 @@ def test_each_recipe_and_metric_is_documented() -> None:
         assert line in EVERYTHING
 
 
+def test_each_drill_is_documented() -> None:
+    lines = tables.drills().splitlines()
+    assert len(lines) > 12
+    assert [line for line in lines if line not in DOCS[Path("docs/drills.md")]] == []
+
+
 def test_each_log_field_is_documented() -> None:
     for line in tables.log_fields().splitlines():
         assert line in DOCS[Path("docs/observability.md")]

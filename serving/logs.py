@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from serving.protocol.asgi import Receive, Scope, Send
+from serving.protocol.asgi import CLIENT_CLOSED_REQUEST, Receive, Scope, Send, StatusWatch
 
 LOGGER = "drillyard"  # what every module of the server logs to
 PATH_CHARS = 200  # of a request's path
@@ -102,20 +102,14 @@ class AccessLog:
             await self._app(scope, receive, send)
             return
         began = time.perf_counter()
-        status = 499  # nothing was sent
-
-        async def watch(message: dict[str, Any]) -> None:
-            nonlocal status
-            status = message.get("status", status)
-            await send(message)
-
+        watch = StatusWatch(send, unsent=CLIENT_CLOSED_REQUEST)
         try:
             await self._app(scope, receive, watch)
         finally:
             fields = {
                 "method": scope["method"],
                 "path": scope["path"][:PATH_CHARS],
-                "status": status,
+                "status": watch.status,
                 "duration_ms": round((time.perf_counter() - began) * 1e3, 3),
             }
             self._log.info("request", extra={"fields": fields})

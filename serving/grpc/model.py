@@ -10,8 +10,9 @@ from serving.grpc import open_inference_pb2 as pb
 from serving.grpc.codec import decode_infer_request, encode_infer_response
 from serving.grpc.service import METHODS
 from serving.protocol import v2
+from serving.protocol.asgi import CLIENT_CLOSED_REQUEST
 from serving.protocol.errors import RequestError, shown
-from serving.protocol.routes import CLIENT_CLOSED_REQUEST, Answering, Counting
+from serving.protocol.routes import Answering, Counting
 
 
 class ModelService:

@@ -12,6 +12,7 @@ from serving.protocol.errors import JSON, too_large
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
+CLIENT_CLOSED_REQUEST = 499  # nginx's code for "nobody left to answer"; counted, never sent
 Headers = tuple[tuple[bytes, bytes], ...]
 
 
@@ -75,6 +76,17 @@ async def respond(send: Send, status: int, body: bytes, headers: Headers = (), c
     fields = [(b"content-type", content_type), (b"content-length", str(len(body)).encode()), *headers]
     await send({"type": "http.response.start", "status": status, "headers": fields})
     await send({"type": "http.response.body", "body": body})
+
+
+class StatusWatch:
+    """A `send` that passes everything on and remembers the answer's status, until there is one the status given."""
+
+    def __init__(self, send: Send, unsent: int) -> None:
+        self._send, self.status = send, unsent
+
+    async def __call__(self, message: dict[str, Any]) -> None:
+        self.status = message.get("status", self.status)
+        await self._send(message)
 
 
 async def lifespan(receive: Receive, send: Send) -> None:

@@ -10,6 +10,9 @@ from serving.protocol.errors import RequestError
 from serving.protocol.tensors import Array
 
 FORMATS = ("JPEG", "PNG")
+# Up to these a picture is decoded in at most some 0.4 ms (noise as JPEG, the dearest, takes 25 ns a byte).
+QUICK_BYTES = 16 * 2**10
+QUICK_PIXELS = 128 * 128
 
 
 def decode_image(body: bytes, *, max_pixels: int) -> Array:
@@ -37,6 +40,20 @@ def decode_image(body: bytes, *, max_pixels: int) -> Array:
     except Exception as error:  # Pillow names no set for damaged files: fuzzing met even its AssertionErrors
         reason = str(error) or type(error).__name__
         raise RequestError(400, f"the image is damaged: {reason}; expected a whole JPEG or PNG image") from None
+
+
+def is_quick(body: bytes) -> bool:
+    """Whether `decode_image` takes well below a millisecond, by the body's length and the size in its header.
+
+    The length alone does not tell: an even picture of many pixels is a small file.
+    """
+    if len(body) > QUICK_BYTES:
+        return False
+    try:
+        with Image.open(BytesIO(body), formats=FORMATS) as image:
+            return image.width * image.height <= QUICK_PIXELS
+    except Exception:  # no header that can be read: it is refused at once
+        return True
 
 
 def silence_pillow() -> None:

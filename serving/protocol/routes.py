@@ -1,6 +1,9 @@
 """One model's routes under `/v2/models/{name}` as a bare ASGI app: the hot path, so no framework stands on it."""
 
+import asyncio
 import logging
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Protocol
 
 import orjson
@@ -8,13 +11,23 @@ import orjson
 from drillyard.core.contract import ModelCard
 from serving.logs import LOGGER
 from serving.protocol import binary, people, v2
-from serving.protocol.asgi import ClientGoneError, Headers, Receive, Scope, Send, header, lifespan, read_body, respond
+from serving.protocol.asgi import (
+    CLIENT_CLOSED_REQUEST,
+    ClientGoneError,
+    Headers,
+    Receive,
+    Scope,
+    Send,
+    header,
+    lifespan,
+    read_body,
+    respond,
+)
 from serving.protocol.errors import JSON, RequestError, body_of, method_not_allowed
 from serving.protocol.patience import FOREVER, Patience, patience_of
 from serving.protocol.tensors import Array
 
 log = logging.getLogger(LOGGER)
-CLIENT_CLOSED_REQUEST = 499  # nginx's code for "nobody left to answer"; counted, never sent
 
 Answer = tuple[int, bytes, Headers, bytes]  # status, body, more headers, content type
 
@@ -45,6 +58,8 @@ class ModelRoutes:
     ) -> None:
         self._engine, self._metrics = engine, metrics
         self._max_body_bytes, self._max_rows, self._max_pixels = max_body_bytes, max_rows, max_pixels
+        # One thread: Pillow lets go of the interpreter while it decodes, and two large pictures need twice the memory.
+        self._decoding = ThreadPoolExecutor(max_workers=1, thread_name_prefix="decode")
         self._root = f"/v2/models/{engine.card().name}"
         self._infer = f"{self._root}/infer"  # without a version: nearly every request
 
@@ -70,7 +85,9 @@ class ModelRoutes:
         status = 500
         try:
             card = self._engine.card()
-            inputs = people.decode(card, content_type, body, max_pixels=self._max_pixels)
+            decode = partial(people.decode, card, content_type, body, max_pixels=self._max_pixels)
+            quick = people.is_quick(card, body)
+            inputs = decode() if quick else await asyncio.get_running_loop().run_in_executor(self._decoding, decode)
             request = v2.InferRequest(id=None, inputs=inputs, outputs=tuple(spec.name for spec in card.outputs))
             card, outputs = await self._engine.infer(request)
             status, answer = 200, orjson.dumps(people.encode(card, outputs))

@@ -17,7 +17,7 @@ from PIL import Image
 from drillyard.core.contract import ModelCard, TensorSpec
 from serving.protocol import people
 from serving.protocol.errors import RequestError
-from serving.protocol.images import decode_image, silence_pillow
+from serving.protocol.images import QUICK_BYTES, QUICK_PIXELS, decode_image, is_quick, silence_pillow
 from tests.serving.conftest import status_of
 from tests.support.tiny_models import CLASSES, FEATURES
 
@@ -114,6 +114,17 @@ def test_a_palette_image_without_its_palette_is_damaged() -> None:
     Image.effect_noise((7, 5), 50).convert("P").save(buffer, "PNG", transparency=0)
     error = refused(with_true_checksums(buffer.getvalue().replace(b"PLTE", b"PLTA")))
     assert (error.status, "damaged: AssertionError" in error.message) == (400, True)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_what_is_quick_to_decode_is_known_before(kind: str) -> None:
+    assert is_quick(encoded(kind, size=(32, 32)))
+    assert is_quick(b"no picture at all")
+    side = int(QUICK_PIXELS**0.5) + 1
+    even = encoded(kind, size=(side, side))
+    assert len(even) < QUICK_BYTES, "many pixels, few bytes"
+    assert not is_quick(even)
+    assert not is_quick(encoded(kind) + bytes(QUICK_BYTES))
 
 
 def test_pillows_warnings_leave_nothing_behind_in_a_server() -> None:

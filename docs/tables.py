@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -204,6 +204,37 @@ def drill_results() -> str:
     head = ["drill", "system", "promise", "hypothesis", "figures of the hypothesis", "p99", "failed requests", "plot"]
     origins = "; ".join(sorted({_origin(row) for row in found}))
     return f"{table(head, rows)}\n\n{origins}. Promise and hypothesis are judged apart (see above)."
+
+
+def proxies() -> str:
+    """Large bodies over HAProxy and over Serve's Python proxy."""
+    from serving.bench import report
+
+    content = _result("bench-proxies")
+    _, head, lines = report.proxies(content)
+    return f"{table(head, lines)}\n\n{_origin(content)}, {content['options']['image_rounds']} rounds."
+
+
+def autoscaling() -> str:
+    """How fast replicas followed a step of the load, and what it cost the requests."""
+    content = _result("bench-autoscale")
+    words = {"before": "before", "step": "tenfold", "after": "as before"}
+    rows = [
+        [
+            f"{words[phase['phase']]}: {phase['rate_rps']:.0f} requests/s",
+            f"{phase['failed']} of {phase['requests']}",
+            f"{phase['p99_ms']:.0f}",
+            ", ".join(f"{count} at {at_s:.1f} s" for at_s, count in phase["replicas"]),
+        ]
+        for phase in content["phases"]
+    ]
+    head = ["load", "failed requests", "p99, ms", "replicas, from the phase's start"]
+    return f"{table(head, rows)}\n\n{_origin(content)}"
+
+
+def when_measured(name: str, made: Callable[[], str]) -> str:
+    """The table of a result that not every release measures, or that there is none."""
+    return made() if (RESULTS / f"{name}.json").exists() else "Not measured yet."
 
 
 def faults() -> str:

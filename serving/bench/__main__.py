@@ -1,6 +1,7 @@
 """This project's server against others: one machine, one model, one load generator, alternating rounds.
 
-make bench-serve        (about 12 minutes; writes .drillyard/reports/bench-serve.json and bench-serve.svg)
+make bench-serve        (about 12 minutes; writes .drillyard/reports/bench-serve.json and bench-serve.svg, or
+                         bench-proxies.json when only the part proxies is measured)
 """
 
 import argparse
@@ -36,13 +37,13 @@ def main() -> int:
     except DrillyardError as error:
         sys.stderr.write(f"{error}\n")
         return int(error.exit_code)
-    path = settings.reports / "bench-serve.json"
+    path = settings.reports / ("bench-proxies.json" if options.parts == ("proxies",) else "bench-serve.json")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content, indent=1) + "\n")
     plot.draw(content, path.with_suffix(".svg"))
     for title, head, lines in report.tables(content):
         _show(title, head, lines)
-    sys.stdout.write(f"figures: {path}\nplot: {path.with_suffix('.svg')}\n")
+    sys.stdout.write(f"figures: {path}\n")
     return 0
 
 
@@ -50,7 +51,7 @@ def compare(options: argparse.Namespace, settings: Settings) -> dict[str, Any]:
     """The content of the report. Raises DrillyardError."""
     origin, started = provenance.stamp(), time.monotonic()  # now: the files may change while this runs
     wrk.check_installed()
-    servers = [_server(name) for name in options.servers]
+    servers = [_server(name) for name in options.servers] if "rows" in options.parts else []
     for server in servers:
         if environments.requirements(server.name).exists():
             environments.prepare(server.name, settings.cache, _say)

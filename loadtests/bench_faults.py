@@ -14,7 +14,7 @@ from drillyard.core import provenance
 from drillyard.core.load import Load
 from drillyard.core.settings import Settings
 from drillyard.core.slo import DrillPlan, Slo, Strike
-from loadtests import faults
+from loadtests import faults, leak
 from loadtests.bench_server import samples, server
 from loadtests.faults import Fault
 from loadtests.launch import run_drill
@@ -35,6 +35,7 @@ def main() -> None:
     chosen = [faults.get(name) for name in options.faults]
     settings = Settings.from_env(os.environ)
     origin = provenance.stamp()
+    os.environ.update(leak.environment(os.environ))  # for the server
     rows = []
     with server("fraud", port=options.port, replicas=2):
         target = Target.of(settings, "fraud")

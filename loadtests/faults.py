@@ -53,6 +53,13 @@ FAULTS = {
             replaces=True,
         ),
         Fault(
+            name="leak-replica",
+            purpose="one of two replicas leaks 1.25 GiB: its health check fails and it is replaced",
+            prepare=at_once(injections.leak_in(Target.replicas, 5 * 2**28)),
+            lasts_s=30.0,
+            replaces=True,
+        ),
+        Fault(
             name="slow-model",
             purpose="every replica stands still for 120 ms of every 160 ms, for 10 s",
             prepare=at_once(injections.slow(Target.replicas, still_s=0.12, period_s=0.16)),

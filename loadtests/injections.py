@@ -12,6 +12,7 @@ from pathlib import Path
 from threading import Event, Thread
 
 from drillyard.core.errors import InvalidMeasurement, ServiceUnreachable, UsageError
+from loadtests.leak import leak
 from loadtests.target import Target, drillyard
 
 Find = Callable[[Target], list[int]]
@@ -88,6 +89,17 @@ def roll(find: Find, *, patience_s: float = 60.0) -> Inject:
             while (pid in (now := find(target)) or len(now) < len(before)) and not over.wait(_POLL_S):
                 if time.monotonic() > deadline:
                     raise InvalidMeasurement(f"process {pid} was not replaced within {patience_s:g} s")
+        yield
+
+    return inject
+
+
+def leak_in(find: Find, leaked_bytes: int) -> Inject:
+    """The first of them leaks so much; nothing to undo, the server must replace it. Raises UsageError; see leak.py."""
+
+    @contextmanager
+    def inject(target: Target, _: Event) -> Iterator[None]:
+        leak(_some(find, target)[0], target.run_dir, leaked_bytes)
         yield
 
     return inject

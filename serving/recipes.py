@@ -75,6 +75,7 @@ class ServeConfig:
     max_rows: int = 4096  # rows of one request
     max_pixels: int = 4096 * 4096  # of an image, known from its header before it is decoded
     health_check_period_s: float = 5.0  # between two real inferences of a replica
+    max_growth_bytes: int = 2**30  # of a replica's memory since it was ready; beyond, its health check fails
     batching: Batching = field(default_factory=Batching)
     drain_s: float = 5.0  # how long answers under way may take when the server ends
     watch_s: float | None = None  # between two looks at the registry, to follow its champions; None: only when told
@@ -96,6 +97,8 @@ class ServeConfig:
         if self.autoscaling is not None and self.autoscaling.target_ongoing_requests > self.max_ongoing_requests:
             given, most = self.autoscaling.target_ongoing_requests, self.max_ongoing_requests
             raise UsageError("autoscaling.target_ongoing_requests", given, f"at most max_ongoing_requests, {most}")
+        if self.max_growth_bytes < 1:
+            raise UsageError("max_growth_bytes", self.max_growth_bytes, "1 byte or more")
         if self.watch_s is not None and not self.watch_s >= 1:
             raise UsageError("watch", self.watch_s, "at least 1 second")
         if not 0 <= self.grpc_port <= 65535 or self.grpc_port == self.port:

@@ -1,5 +1,6 @@
 """The Ray Serve deployment around a predictor: a thin shell, so that everything below it is tested without Ray."""
 
+import logging
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -7,17 +8,20 @@ from typing import TYPE_CHECKING
 from drillyard.core.contract import ModelCard, ModelRef
 from serving.grpc.model import ModelService
 from serving.grpc.service import InferenceService, Rpc
+from serving.grpc.tracing import span_name, traced_rpc
 from serving.keys import guarded, ring_of
-from serving.logs import access_logged, log_to, serve_request_id
+from serving.logs import LOGGER, access_logged, log_to, serve_request_id
 from serving.protocol.guard import App
 from serving.protocol.routes import ModelRoutes
 from serving.recipes import ServeConfig
-from serving.tracing import traced_app, traced_engine, tracer_of
+from serving.tracing import traced_answer, traced_app, traced_engine, tracer_of
 from serving.variants import Report, Variants
 from serving.version import server_version
 
 if TYPE_CHECKING:
     from serving.follower import Loaded
+
+log = logging.getLogger(LOGGER)
 
 
 class ModelReplica(InferenceService):
@@ -32,6 +36,7 @@ class ModelReplica(InferenceService):
         # Here, not above: the process that only describes the deployment must not load onnxruntime.
         from serving.follower import Follower
         from serving.loading import load
+        from serving.memory import GrowthLimit
         from serving.metrics import ModelMetrics
         from serving.protocol.images import silence_pillow
         from serving.published import published
@@ -54,32 +59,42 @@ class ModelReplica(InferenceService):
             config.batching,
         )
         self._tracer = tracer_of(os.environ, f"replica {ref.name}")
+        engine = traced_engine(self._follower.engine, self._tracer)
         self._routes = ModelRoutes(
-            traced_engine(self._follower.engine, self._tracer),
+            engine,
             self._follower.metrics,
             max_body_bytes=config.max_body_bytes,
             max_rows=config.max_rows,
             max_pixels=config.max_pixels,
         )
         self._service = ModelService(
-            self._follower.engine,
+            engine,
             self._follower.metrics,
             max_rows=config.max_rows,
             server_version=server_version(),
         )
-        self._rpc = Rpc(self._service, self._keys, self._follower.metrics.refused)
+        self._rpc = traced_rpc(Rpc(self._service, self._keys, self._follower.metrics.refused), self._tracer)
+        self._growth = GrowthLimit(config.max_growth_bytes)  # last: what is loaded by now is no growth
 
     def __serve_build_asgi_app__(self) -> App:  # Ray's name: `serve.ingress()` calls it
         app = guarded(self._routes, self._keys, self._follower.metrics.refused)
         return traced_app(access_logged(app, self._access_log_share), self._tracer)
 
     def check_health(self) -> None:
-        """Ray replaces the replica when this raises: a real inference, not merely a living process."""
-        self._follower.check()
+        """Ray replaces the replica when this has raised three times in a row.
 
-    async def ask(self, content_type: str, body: bytes) -> tuple[int, bytes]:
+        A real inference, not merely a living process; and memory within its limit.
+        """
+        try:
+            self._follower.check()
+            self._growth.check()
+        except Exception as error:
+            log.error("not healthy: %s", error)
+            raise
+
+    async def ask(self, trace: dict[str, str], content_type: str, body: bytes) -> tuple[int, bytes]:
         """A person's request, forwarded by the front; status and JSON body of the answer."""
-        return await self._routes.ask(content_type, body)
+        return await traced_answer(self._routes.ask(content_type, body), self._tracer, "infer", trace)
 
     async def follow(self, wanted: Variants) -> Report:
         """Serve these variants from now on, if they prove themselves; see Follower."""
@@ -89,9 +104,10 @@ class ModelReplica(InferenceService):
         """What is served, and what was counted."""
         return self._follower.report()
 
-    async def rpc(self, method: str, message: bytes) -> tuple[int, bytes]:
+    async def rpc(self, trace: dict[str, str], method: str, message: bytes) -> tuple[int, bytes]:
         """A gRPC call, forwarded by the front; 200 and the response's bytes, or an HTTP status and the error's text."""
-        return await self._service.answer_forwarded(method, message)
+        answer = self._service.answer_forwarded(method, message)
+        return await traced_answer(answer, self._tracer, span_name(method), trace)
 
     async def ready(self) -> bool:
         """Answers at all, which is the point."""

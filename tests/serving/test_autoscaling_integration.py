@@ -5,28 +5,22 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from http.client import HTTPConnection
-from pathlib import Path
 
 import orjson
 import pytest
 
-from drillyard.core import processes
 from drillyard.core.settings import Settings
 from serving import lifecycle
 from serving.recipes import Autoscaling, elastic
 from serving.state import ServerState
-from tests.support import tiny_models
+from tests.support.replicas import replicas
 from tests.support.sockets import free_port
 
 pytestmark = pytest.mark.integration
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerState]:
-    home = tmp_path_factory.mktemp("home")
-    settings = Settings.from_env({"DRILLYARD_HOME": str(home)})
-    tiny_models.write_fraud(home / "source")
-    tiny_models.register(settings.tracking_uri, "fraud", home / "source")
+def server(settings: Settings) -> Iterator[ServerState]:
     # A tiny model is hardly ever at work: any request under way for a while is reason for a second replica.
     scaling = Autoscaling(max_replicas=2, target_ongoing_requests=0.05, downscale_delay_s=2.0)
     config = replace(elastic("fraud", max_replicas=2, port=free_port(), grpc_port=0), autoscaling=scaling)
@@ -34,21 +28,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerState]:
     lifecycle.stop(settings)
 
 
-def replicas(server: ServerState) -> int:
-    found = 0
-    for pid in processes.belonging_to(server.run_dir):
-        try:
-            found += Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"ray::ServeReplica:fraud")
-        except FileNotFoundError:  # it ended meanwhile
-            continue
-    return found
-
-
 def wait_for(server: ServerState, count: int, within_s: float) -> float:
     """Seconds until there are so many replicas."""
     started = time.monotonic()
-    while replicas(server) != count:
-        assert time.monotonic() - started < within_s, f"{replicas(server)} replicas, expected {count}"
+    while len(replicas(server.run_dir)) != count:
+        assert time.monotonic() - started < within_s, f"{len(replicas(server.run_dir))} replicas, expected {count}"
         time.sleep(0.2)
     return time.monotonic() - started
 
@@ -70,7 +54,7 @@ def test_replicas_come_with_the_load_and_go_without_it(server: ServerState) -> N
             statuses.append(response.status)
             time.sleep(pause_s)
 
-    assert replicas(server) == 1
+    assert len(replicas(server.run_dir)) == 1
     clients = [threading.Thread(target=client) for _ in range(3)]
     for thread in clients:
         thread.start()

@@ -19,15 +19,18 @@ from drillyard.core.contract import ModelCard
 from serving.exposition import exposition
 from serving.grpc.front import FrontService
 from serving.grpc.service import InferenceService, Rpc
+from serving.grpc.tracing import traced_rpc
 from serving.keys import guarded, ring_of
 from serving.logs import LOGGER, access_logged, log_to, serve_request_id
 from serving.metrics import NO_ROUTE, FrontMetrics
 from serving.models import Models
 from serving.protocol import openapi, v2
-from serving.protocol.asgi import ClientGoneError, Receive, Scope, Send, read_body
+from serving.protocol.asgi import CLIENT_CLOSED_REQUEST, ClientGoneError, Receive, Scope, Send, StatusWatch, read_body
 from serving.protocol.errors import RequestError, body_of
 from serving.protocol.guard import App
+from serving.published import published
 from serving.recipes import ServeConfig
+from serving.tracing import traced_app, tracer_of
 from serving.version import server_version
 
 log = logging.getLogger(LOGGER)
@@ -47,7 +50,8 @@ class Front(InferenceService):
         self._models = Models(tuple(self._cards))
         service = FrontService(self._models, self._metrics, server_version=server_version())
         self._refused = partial(self._metrics.answered, NO_ROUTE)
-        self._rpc = Rpc(service, self._keys, self._refused)
+        self._tracer = tracer_of(os.environ, "front")
+        self._rpc = traced_rpc(Rpc(service, self._keys, self._refused), self._tracer)
 
     def __serve_build_asgi_app__(self) -> App:  # Ray's name: `serve.ingress()` calls it
         app = FastAPI(title="drillyard", version=server_version(), docs_url=None, redoc_url=None, openapi_url=None)
@@ -56,18 +60,10 @@ class Front(InferenceService):
         app.add_exception_handler(RequestError, _request_error)
         app.add_exception_handler(ClientGoneError, _client_gone)
         app.add_exception_handler(Exception, _bug)
-        document = openapi.document(tuple(self._cards.values()), server_version())
-
-        async def openapi_json() -> dict[str, Any]:
-            return document
-
-        async def docs() -> HTMLResponse:
-            return HTMLResponse(openapi.page(document))
-
         for path, endpoint in (
             ("/", lambda: RedirectResponse("/docs")),
-            ("/docs", docs),
-            ("/openapi.json", openapi_json),
+            ("/docs", lambda: HTMLResponse(openapi.page(self._description()))),
+            ("/openapi.json", self._description),
             ("/metrics", self._exposition),
             ("/v2", lambda: v2.server_metadata(server_version())),
             ("/v2/health/live", lambda: {"live": True}),
@@ -81,7 +77,14 @@ class Front(InferenceService):
         app.add_api_route("/predict/{name}", self._predict, methods=["POST"], response_model=None)
         for path in ("/v2/models/{name}/infer", "/v2/models/{name}/versions/{version}/infer"):
             app.add_api_route(path, self._unknown_model, methods=["POST"], response_model=None)
-        return access_logged(guarded(app, self._keys, self._refused), self._config.access_log_share)
+        logged = access_logged(guarded(app, self._keys, self._refused), self._config.access_log_share)
+        return traced_app(logged, self._tracer)
+
+    def _description(self) -> dict[str, Any]:
+        """Of the versions that are served now; FastAPI calls this in a thread, as what is published lies in Ray."""
+        served = [(card, published(name)) for name, card in self._cards.items()]
+        with_versions = [(card, now.versions if now is not None else (card.version,)) for card, now in served]
+        return openapi.document(with_versions, server_version())
 
     async def _ready(self) -> Response:
         """200 when every model answers through its handle, else 503 naming those that do not."""
@@ -127,18 +130,12 @@ class _Counted:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        code = 500  # what the outermost handler answers when an exception passes here
-
-        async def watch(message: dict[str, Any]) -> None:
-            nonlocal code
-            code = message.get("status", code)
-            await send(message)
-
+        watch = StatusWatch(send, unsent=500)  # what the outermost handler answers when an exception passes here
         try:
             await self._app(scope, receive, watch)
         finally:
             route = scope.get("route")  # FastAPI's, once a template matched
-            self._metrics.answered(route.path if route is not None else NO_ROUTE, code)
+            self._metrics.answered(route.path if route is not None else NO_ROUTE, watch.status)
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
@@ -158,7 +155,7 @@ async def _request_error(_: Request, error: Exception) -> Response:
 
 
 async def _client_gone(_: Request, __: Exception) -> Response:
-    return Response(status_code=499)  # nobody reads it
+    return Response(status_code=CLIENT_CLOSED_REQUEST)  # nobody reads it
 
 
 async def _bug(_: Request, error: Exception) -> Response:

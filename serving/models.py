@@ -9,6 +9,7 @@ from ray.serve.exceptions import RayServeException
 
 from serving.logs import LOGGER
 from serving.protocol.errors import RequestError
+from serving.tracing import carrier
 
 READY_TIMEOUT_S = 2.0
 CALL_TIMEOUT_S = 30.0
@@ -16,7 +17,7 @@ log = logging.getLogger(LOGGER)
 
 
 class Models:
-    """Calls methods of ModelReplica."""
+    """Calls methods of ModelReplica; the first argument of each is the trace that the call belongs to."""
 
     def __init__(self, names: tuple[str, ...]) -> None:
         from ray import serve
@@ -39,7 +40,7 @@ class Models:
         """What that method of one of the model's replicas returns. Raises RequestError (404, 503)."""
         self.check(model)
         try:
-            call = getattr(self._handles[model], method).remote(*arguments)
+            call = getattr(self._handles[model], method).remote(carrier(), *arguments)
             return await asyncio.wait_for(call, CALL_TIMEOUT_S)
         except (RayError, RayServeException, TimeoutError) as error:
             log.error("model %s did not answer", model, exc_info=error)

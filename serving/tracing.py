@@ -8,6 +8,7 @@ it is off, nothing here stands in a request's way. A span holds times, names and
 import os
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +18,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from drillyard.core.contract import ModelCard
 from serving.logs import ID_CHARS
-from serving.protocol.asgi import Receive, Scope, Send, header
+from serving.protocol.asgi import CLIENT_CLOSED_REQUEST, Receive, Scope, Send, StatusWatch, header
 from serving.protocol.patience import FOREVER, Patience
 from serving.protocol.routes import Answering
 from serving.protocol.tensors import Array
@@ -26,7 +27,7 @@ from serving.protocol.v2 import InferRequest
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
-_PARENT = TraceContextTextMapPropagator()  # W3C `traceparent`
+_CONTEXT = TraceContextTextMapPropagator()  # W3C `traceparent` and `tracestate`
 
 
 def tracer_of(environment: Mapping[str, str], process: str) -> Tracer | None:
@@ -55,6 +56,32 @@ def traced_engine(engine: Answering, tracer: Tracer | None) -> Answering:
     return engine if tracer is None else _TracedEngine(engine, tracer)
 
 
+def carrier() -> dict[str, str]:
+    """The span that is under way, as what `traced_answer` in another process takes; empty when nothing is traced."""
+    found: dict[str, str] = {}
+    _CONTEXT.inject(found)
+    return found
+
+
+async def traced_answer(
+    answer: Awaitable[tuple[int, bytes]], tracer: Tracer | None, name: str, parent: Mapping[str, str]
+) -> tuple[int, bytes]:
+    """HTTP status and body of a call from another process of the server, with a span below that process's."""
+    if tracer is None:
+        return await answer
+    with request_span(tracer, name, parent, {}) as span:
+        status, body = await answer
+        _answered(span, status)
+        return status, body
+
+
+def request_span(
+    tracer: Tracer, name: str, parent: Mapping[str, str], attributes: Mapping[str, str]
+) -> AbstractContextManager[Span]:
+    """A span of one request in this process; `parent` may hold the caller's `traceparent` and `tracestate`."""
+    return tracer.start_as_current_span(name, _CONTEXT.extract(parent), SpanKind.SERVER, attributes)
+
+
 class _TracedApp:
     """A span from a request's arrival in the process to its answer, below the caller's own when it sent one."""
 
@@ -65,23 +92,16 @@ class _TracedApp:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        carrier = {name: header(scope, name.encode()).decode("latin-1") for name in ("traceparent", "tracestate")}
+        sent = {name: header(scope, name.encode()).decode("latin-1") for name in _CONTEXT.fields}
         attributes = {
             "http.request.method": scope["method"],
             "drillyard.request_id": header(scope, b"x-request-id").decode("latin-1")[:ID_CHARS],
         }
-        name = "infer" if scope["path"].endswith("/infer") else "request"
-        parent = _PARENT.extract({key: value for key, value in carrier.items() if value})
-        with self._tracer.start_as_current_span(name, parent, SpanKind.SERVER, attributes) as span:
-
-            async def watch(message: dict[str, Any]) -> None:
-                if (status := message.get("status")) is not None:
-                    span.set_attribute("http.response.status_code", status)
-                    if status >= 500:
-                        span.set_status(StatusCode.ERROR)
-                await send(message)
-
+        parent = {key: value for key, value in sent.items() if value}
+        with request_span(self._tracer, _name_of(scope["path"]), parent, attributes) as span:
+            watch = StatusWatch(send, unsent=CLIENT_CLOSED_REQUEST)
             await self._app(scope, receive, watch)
+            _answered(span, watch.status)
 
 
 class _TracedEngine:
@@ -126,6 +146,18 @@ class _TracedEngine:
 
     def _span(self, name: str, start_ns: int, end_ns: int, attributes: Mapping[str, Any]) -> None:
         self._tracer.start_span(name, attributes=attributes, start_time=start_ns).end(end_ns)
+
+
+def _name_of(path: str) -> str:
+    if path.endswith("/infer"):
+        return "infer"
+    return "predict" if path.startswith("/predict/") else "request"
+
+
+def _answered(span: Span, status: int) -> None:
+    span.set_attribute("http.response.status_code", status)
+    if status >= 500:
+        span.set_status(StatusCode.ERROR)
 
 
 def _start_ns(span: Span) -> int:

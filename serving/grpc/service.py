@@ -54,6 +54,7 @@ class Context(Protocol):
     """What is needed of the context that Serve hands to each call."""
 
     def invocation_metadata(self) -> Iterable[tuple[str, str | bytes]]: ...
+    def code(self) -> grpc.StatusCode | None: ...  # as it was set
     def set_code(self, code: grpc.StatusCode) -> None: ...
     def set_details(self, details: str) -> None: ...
 
@@ -99,6 +100,12 @@ class Rpc:
             raise error
 
 
+class Calling(Protocol):
+    """An Rpc, or what is put around one."""
+
+    async def __call__(self, method: str, request: Any, context: Context) -> Message: ...
+
+
 Method = Callable[["InferenceService", Any, Context], Coroutine[Any, Any, Message]]
 
 
@@ -112,7 +119,7 @@ def _method(name: str) -> Method:
 class InferenceService:
     """Base of a deployment that answers gRPC; its constructor sets `_rpc`. Serve calls the methods by their names."""
 
-    _rpc: Rpc
+    _rpc: Calling
     ServerLive = _method("ServerLive")
     ServerReady = _method("ServerReady")
     ServerMetadata = _method("ServerMetadata")

@@ -1,5 +1,6 @@
 """The OpenAPI 3.1 description of every route, made from the cards, and a page that shows it without foreign scripts."""
 
+from collections.abc import Iterable
 from html import escape
 
 import orjson
@@ -29,8 +30,11 @@ _TIMEOUT: Json = {
 }
 
 
-def document(cards: tuple[ModelCard, ...], version: str) -> Json:
-    """The whole description."""
+def document(served: Iterable[tuple[ModelCard, tuple[int, ...]]], version: str) -> Json:
+    """The whole description. `served` are models, each with its versions that answer when asked for by number.
+
+    One card speaks for all versions of a model: with other tensors or labels they would not be served together.
+    """
     paths: Json = {
         "/v2": {"get": _get("Server metadata", _json(schemas.SERVER))},
         "/v2/health/live": {"get": _get("Is the server alive?", _json(schemas.yes("live")), faults=())},
@@ -39,9 +43,10 @@ def document(cards: tuple[ModelCard, ...], version: str) -> Json:
         "/docs": {"get": _get("This description as a page", {"text/html": {}})},
         "/openapi.json": {"get": _get("This description", _json({"type": "object"}))},
     }
-    for card in cards:
-        for root in (f"/v2/models/{card.name}", f"/v2/models/{card.name}/versions/{card.version}"):
-            faults = ("401", "503") if root.endswith(card.name) else ("401", "404", "503")
+    for card, versions in served:
+        name = f"/v2/models/{card.name}"
+        for root in (name, *(f"{name}/versions/{each}" for each in versions)):
+            faults = ("401", "503") if root == name else ("401", "404", "503")
             paths[root] = {"get": _get(f"Metadata of {card.name}", _json(schemas.metadata(card)), faults=faults)}
             ready = _json(schemas.yes("ready"))
             paths[f"{root}/ready"] = {"get": _get(f"Does {card.name} answer?", ready, faults=faults)}

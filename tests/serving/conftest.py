@@ -11,6 +11,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from drillyard.core.contract import ModelCard, ModelRef
+from drillyard.core.settings import Settings
 from serving.artifact import LocalModel, verify
 from serving.exposition import exposition
 from serving.metrics import Comparison, ShedReason, Variant
@@ -42,6 +43,15 @@ def predictors(models: dict[str, LocalModel]) -> dict[str, Predictor]:
     for predictor in found.values():
         predictor.warm_up()
     return found
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """A module's own home, with version 1 of both tiny models registered as champions."""
+    home = tmp_path_factory.mktemp("home")
+    settings = Settings.from_env({"DRILLYARD_HOME": str(home)})
+    tiny_models.register_both(settings.tracking_uri, home / "source")
+    return settings
 
 
 class MeasuringFake:

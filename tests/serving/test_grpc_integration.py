@@ -28,10 +28,7 @@ WAYS = {"unsaid": STRAIGHT, "by application": {"application": "MODEL"}, "through
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerState]:
-    home = tmp_path_factory.mktemp("home")
-    settings = Settings.from_env({"DRILLYARD_HOME": str(home)})
-    tiny_models.register_both(settings.tracking_uri, home / "source")
+def server(settings: Settings) -> Iterator[ServerState]:
     config = laptop("fraud", "vision", port=sockets.free_port(), grpc_port=sockets.free_port())
     state = lifecycle.start_detached(config, settings, on_progress=print)
     assert state.grpc_address == f"127.0.0.1:{config.grpc_port}"

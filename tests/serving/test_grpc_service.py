@@ -27,14 +27,17 @@ class ContextFake:
 
     def __init__(self, **metadata: str | bytes) -> None:
         self.metadata = [(key.replace("_", "-"), value) for key, value in metadata.items()]
-        self.code: grpc.StatusCode | None = None
+        self.status: grpc.StatusCode | None = None
         self.details = ""
 
     def invocation_metadata(self) -> list[tuple[str, str | bytes]]:
         return self.metadata
 
     def set_code(self, code: grpc.StatusCode) -> None:
-        self.code = code
+        self.status = code
+
+    def code(self) -> grpc.StatusCode | None:
+        return self.status
 
     def set_details(self, details: str) -> None:
         self.details = details
@@ -170,7 +173,7 @@ def test_failures_become_status_and_text(error: Exception, code: grpc.StatusCode
     context = ContextFake()
     response = asyncio.run(Rpc(Raising(error), None, print)("ModelInfer", pb.ModelInferRequest(), context))
     assert response == pb.ModelInferResponse()
-    assert (context.code, context.details) == (code, details)
+    assert (context.status, context.details) == (code, details)
 
 
 def test_a_caller_that_leaves_is_counted_and_its_call_stays_cancelled(
@@ -203,7 +206,7 @@ def test_keys_are_asked_for_by_every_method_but_live_and_ready(model: ModelServi
         ):
             context = ContextFake(**metadata)
             asyncio.run(rpc(method, requests.get(method, request()), context))
-            assert context.code == (None if admitted else grpc.StatusCode.UNAUTHENTICATED), (method, metadata)
+            assert context.status == (None if admitted else grpc.StatusCode.UNAUTHENTICATED), (method, metadata)
     assert refused == [401] * 8  # four methods, without a key and with a wrong one
 
 

@@ -6,19 +6,22 @@ import subprocess
 import time
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from http.client import HTTPConnection
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
+import grpc
 import numpy as np
 import orjson
 import pytest
 
 from drillyard.core.settings import Settings
 from serving import lifecycle, logs
-from serving.recipes import laptop
+from serving.grpc import open_inference_pb2 as pb
+from serving.recipes import FRONT, laptop
 from serving.state import ServerState
 from tests.support import tiny_models
 from tests.support.collector import Collector, attributes
@@ -30,14 +33,6 @@ GOOD, BAD, LOST = 60, 7, 5  # requests of each kind; GOOD have ROWS rows
 ROWS = 16
 DRIFTED = "V3"  # the feature that is moved
 MARKER = 987654.25  # a value that must not be found in any log
-
-
-@pytest.fixture(scope="module")
-def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    home = tmp_path_factory.mktemp("home")
-    settings = Settings.from_env({"DRILLYARD_HOME": str(home)})
-    tiny_models.register_both(settings.tracking_uri, home / "source")
-    return settings
 
 
 @pytest.fixture(scope="module")
@@ -91,10 +86,12 @@ def infer_body(features: Any) -> bytes:
     return orjson.dumps({"inputs": [tensor]})
 
 
-def post(server: ServerState, path: str, body: bytes, request_id: str) -> int:
+def post(
+    server: ServerState, path: str, body: bytes, request_id: str, headers: Mapping[str, str] = MappingProxyType({})
+) -> int:
     connection = HTTPConnection("127.0.0.1", server.port, timeout=20)
     try:
-        connection.request("POST", path, body=body, headers={"X-Request-ID": request_id})
+        connection.request("POST", path, body=body, headers={"X-Request-ID": request_id, **headers})
         response = connection.getresponse()
         response.read()
         assert response.getheader("x-request-id") == request_id
@@ -205,6 +202,34 @@ def test_each_request_to_the_model_is_a_trace_with_its_id(sent: ServerState, col
     assert traced() == expected
     names = [span.name for span in collector.spans]
     assert [names.count(stage) for stage in ("decode", "queue", "inference")] == [GOOD] * 3
+
+
+def test_what_the_front_and_grpc_take_is_traced_down_to_the_model(sent: ServerState, collector: Collector) -> None:
+    fields = orjson.dumps(dict.fromkeys(tiny_models.FEATURES, 0.5))
+    trace_ids = {way: f"{number:032x}" for number, way in enumerate(("predict", "grpc", "grpc by front"), 7)}
+    parents = {way: f"00-{trace_id}-{'ab' * 8}-01" for way, trace_id in trace_ids.items()}
+    assert post(sent, "/predict/fraud", fields, "by-name", {"traceparent": parents["predict"]}) == 200
+    request = pb.ModelInferRequest(model_name="fraud", raw_input_contents=[bytes(29 * 4)])
+    request.inputs.add(name="features", datatype="FP32", shape=[1, 29])
+    with grpc.insecure_channel(sent.grpc_address or "") as channel:
+        call = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
+        for way, to in (("grpc", "fraud"), ("grpc by front", FRONT)):
+            metadata = (("traceparent", parents[way]), ("application", to))
+            call(request.SerializeToString(), timeout=20, metadata=metadata)
+    stages = ["decode", "inference", "queue"]
+    expected = {
+        "predict": sorted([*stages, "infer", "predict"]),
+        "grpc": sorted([*stages, "infer"]),
+        "grpc by front": sorted([*stages, "infer", "infer"]),
+    }
+
+    def traced() -> dict[str, list[str]]:
+        return {
+            way: sorted(span.name for span in collector.spans if span.trace_id.hex() == trace_id)
+            for way, trace_id in trace_ids.items()
+        }
+
+    until(lambda: traced() == expected)
 
 
 def log_lines(settings: Settings) -> list[dict[str, Any]]:

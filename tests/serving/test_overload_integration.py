@@ -16,7 +16,6 @@ from drillyard.core.settings import Settings
 from serving import lifecycle
 from serving.recipes import Batching, laptop
 from serving.state import ServerState
-from tests.support import tiny_models
 
 pytestmark = pytest.mark.integration
 
@@ -26,10 +25,7 @@ PLACES = 16  # requests in the replica at once
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerState]:
-    home = tmp_path_factory.mktemp("home")
-    settings = Settings.from_env({"DRILLYARD_HOME": str(home)})
-    tiny_models.register_both(settings.tracking_uri, home / "source")
+def server(settings: Settings) -> Iterator[ServerState]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

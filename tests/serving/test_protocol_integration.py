@@ -33,10 +33,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerState]:
-    home = tmp_path_factory.mktemp("home")
-    settings = Settings.from_env({"DRILLYARD_HOME": str(home)})
-    tiny_models.register_both(settings.tracking_uri, home / "source")
+def server(settings: Settings) -> Iterator[ServerState]:
     state = lifecycle.start_detached(
         laptop("fraud", "vision", port=free_port(), grpc_port=0), settings, on_progress=print
     )

@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import threading
 import zlib
 from typing import Any
 
@@ -10,11 +11,13 @@ import orjson
 import pytest
 
 from drillyard.core.contract import ModelCard
+from serving.bench.pictures import encode, noise
 from serving.engine import Engine
 from serving.predictor import Predictor
-from serving.protocol import openapi
+from serving.protocol import images, openapi
+from serving.protocol.asgi import CLIENT_CLOSED_REQUEST
 from serving.protocol.errors import RequestError
-from serving.protocol.routes import CLIENT_CLOSED_REQUEST, ModelRoutes
+from serving.protocol.routes import ModelRoutes
 from serving.recipes import Batching
 from tests.serving.conftest import MeasuringFake, call_app
 from tests.support.tiny_models import FEATURES, expected_fraud, expected_vision
@@ -241,8 +244,36 @@ def test_a_long_call_leaves_the_event_loop(predictors: dict[str, Predictor], mon
     assert reply.status == 200
 
 
+def test_small_requests_are_answered_while_a_large_picture_is_decoded(
+    predictors: dict[str, Predictor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The large one's decoding waits here for the small one's answer: on one event loop it would wait for ever."""
+    small, large = encode(noise(20), "PNG"), encode(noise(99), "PNG")
+    answered, decode_image, inline = threading.Event(), images.decode_image, threading.current_thread()
+
+    def waiting(body: bytes, *, max_pixels: int) -> Any:
+        assert (threading.current_thread() is inline) == (body == small)
+        assert body == small or answered.wait(20), "the small request was not answered meanwhile"
+        return decode_image(body, max_pixels=max_pixels)
+
+    monkeypatch.setattr(images, "decode_image", waiting)
+    routes, counting = routes_of(predictors["vision"])
+
+    async def both() -> tuple[int, int]:
+        begun = asyncio.create_task(routes.ask("image/png", large))
+        await asyncio.sleep(0)
+        status, _ = await routes.ask("image/png", small)
+        answered.set()
+        return status, (await begun)[0]
+
+    assert asyncio.run(both()) == (200, 200)
+    assert counting.codes == [200, 200]
+
+
 def test_openapi_describes_every_model_route_and_its_page_loads_nothing(cards: dict[str, ModelCard]) -> None:
-    document = openapi.document(tuple(cards.values()), "1")
+    document = openapi.document([(cards["fraud"], (1, 4)), (cards["vision"], (2,))], "1")
+    assert {"/v2/models/fraud/versions/4/infer", "/v2/models/vision/versions/2/ready"} < set(document["paths"])
+    assert "/v2/models/vision/versions/1" not in document["paths"]
     for path in ("/v2/models/fraud/versions/1/infer", "/v2/models/vision/ready", "/predict/vision", "/predict/fraud"):
         assert path in document["paths"]
     assert document["paths"]["/predict/fraud"]["post"]["requestBody"]["content"]["application/json"]["schema"][

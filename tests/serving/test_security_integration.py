@@ -48,10 +48,7 @@ class Secured:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
-    home = tmp_path_factory.mktemp("home")
-    settings = Settings.from_env({"DRILLYARD_HOME": str(home)})
-    tiny_models.register_both(settings.tracking_uri, home / "source")
+def server(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
     key = keyfile.add(settings.keys_file, "alice")
     cert, private = certificates.write(tmp_path_factory.mktemp("tls"))
     config = ServeConfig(
@@ -65,7 +62,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
     )
     state = lifecycle.start_detached(config, settings, on_progress=print)
     assert state.url == f"https://127.0.0.1:{config.port}"
-    yield Secured(state=state, home=home, keys_file=settings.keys_file, key=key, cert=cert)
+    yield Secured(state=state, home=settings.home, keys_file=settings.keys_file, key=key, cert=cert)
     lifecycle.stop(settings)
 
 

@@ -6,9 +6,9 @@ import signal
 import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
 from io import BytesIO
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,18 +26,11 @@ from serving.recipes import laptop
 from serving.state import ServerState
 from tests.serving.test_people import png_that_claims
 from tests.support import sockets, tiny_models
+from tests.support.replicas import replicas
 from tests.support.sockets import free_port
 
 pytestmark = pytest.mark.integration
 QUICK_S = 2.0  # "quickly", on two cores that other tests may share
-
-
-@pytest.fixture(scope="module")
-def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    home = tmp_path_factory.mktemp("home")
-    settings = Settings.from_env({"DRILLYARD_HOME": str(home)})
-    tiny_models.register_both(settings.tracking_uri, home / "source")
-    return settings
 
 
 @pytest.fixture(scope="module")
@@ -137,6 +130,20 @@ def test_an_image_just_below_the_limit_passes_the_front(server: ServerState, fil
     assert (reply.status, reply.json["label"]) == (200, f"class-{label[0]}")
 
 
+def test_small_requests_are_answered_while_a_large_picture_is_decoded(server: ServerState) -> None:
+    file = file_of_size(9 * 2**20, "JPEG")
+    tensor = {"name": "image", "datatype": "UINT8", "shape": [1, 1, 1, 3], "data": [9, 9, 9]}
+    small = orjson.dumps({"inputs": [tensor]})
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        begun = pool.submit(ask, server, "POST", "/predict/vision", file, "image/jpeg")
+        meanwhile = []
+        while not begun.done():
+            meanwhile.append(ask(server, "POST", "/v2/models/vision/infer", small))
+    large = begun.result()
+    assert {reply.status for reply in (large, *meanwhile)} == {200}
+    assert max(reply.elapsed_s for reply in meanwhile) < large.elapsed_s / 3
+
+
 def chunks_of_100_mb() -> Iterator[bytes]:
     for _ in range(100):
         yield bytes(2**20)
@@ -226,22 +233,14 @@ def test_a_second_server_of_the_same_home_is_refused(server: ServerState, settin
 
 
 def test_killed_replicas_are_replaced(server: ServerState) -> None:
-    def replicas() -> list[int]:
-        found = []
-        for pid in processes.belonging_to(server.run_dir):
-            with contextlib.suppress(FileNotFoundError):  # it ended meanwhile
-                if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"ray::ServeReplica:fraud"):
-                    found.append(pid)
-        return found
-
-    (victim,) = replicas()
+    (victim,) = replicas(server.run_dir)
     os.kill(victim, signal.SIGKILL)
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         # With the only replica dead, 503 is the right answer; HAProxy may also close a connection while it reloads.
         with contextlib.suppress(ConnectionError):
             reply = ask(server, "POST", INFER, fraud_body())
-            if reply.status == 200 and victim not in replicas():
+            if reply.status == 200 and victim not in replicas(server.run_dir):
                 break
             assert reply.status in (200, 503), reply.body
             if reply.status == 503:

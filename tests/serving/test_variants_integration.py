@@ -1,15 +1,18 @@
-"""A real server moved between versions under load: two replicas, one start; each test goes on where the last ended."""
+"""A real server moved between versions under load, and one that loses replicas: two replicas, one start.
+
+Each test goes on where the last ended.
+"""
 
 import contextlib
 import json
 import os
+import re
 import signal
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from http.client import HTTPConnection
-from pathlib import Path
 
 import numpy as np
 import orjson
@@ -17,9 +20,9 @@ import pytest
 from typer.testing import CliRunner
 
 from drillyard.cli.app import app
-from drillyard.core import processes
 from drillyard.core.contract import CHALLENGER, CHAMPION, MODEL_FILE
 from drillyard.core.settings import Settings
+from loadtests import leak
 from serving import lifecycle
 from serving.control import CommandError, call
 from serving.recipes import laptop
@@ -27,6 +30,7 @@ from serving.rollout import Limits
 from serving.state import ServerState, VariantState
 from serving.variants import Variants
 from tests.support import tiny_models
+from tests.support.replicas import replicas
 from tests.support.sockets import free_port
 
 pytestmark = pytest.mark.integration
@@ -35,19 +39,15 @@ SMALL, LARGE = 0.5, 500.0  # each of 29 features; large ones make a broken versi
 
 
 @pytest.fixture(scope="module")
-def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    home = tmp_path_factory.mktemp("home")
-    settings = Settings.from_env({"DRILLYARD_HOME": str(home)})
-    tiny_models.write_fraud(home / "source" / "1")
-    assert tiny_models.register(settings.tracking_uri, "fraud", home / "source" / "1") == 1
-    return settings
-
-
-@pytest.fixture(scope="module")
 def server(settings: Settings) -> Iterator[ServerState]:
-    yield lifecycle.start_detached(
-        replace(laptop("fraud", port=free_port(), grpc_port=0), replicas=2), settings, on_progress=print
+    config = replace(
+        laptop("fraud", port=free_port(), grpc_port=0), replicas=2, max_growth_bytes=2**28, health_check_period_s=1.0
     )
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in leak.environment(os.environ).items():
+            environment.setenv(name, value)
+        started = lifecycle.start_detached(config, settings, on_progress=print)
+    yield started
     lifecycle.stop(settings)
 
 
@@ -146,14 +146,6 @@ class Load:
         return [answer for answer in self.answers if answer[1] != 200 and answer[0] >= since]
 
 
-def replicas(server: ServerState) -> set[int]:
-    return {
-        pid
-        for pid in processes.belonging_to(server.run_dir)
-        if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"ray::ServeReplica:fraud")
-    }
-
-
 def wait_until_rolled_back(settings: Settings, within_s: float) -> VariantState:
     deadline = time.monotonic() + within_s
     while time.monotonic() < deadline:
@@ -163,6 +155,14 @@ def wait_until_rolled_back(settings: Settings, within_s: float) -> VariantState:
             return current.variants["fraud"]
         time.sleep(0.2)
     raise AssertionError(f"still there after {within_s} s: {current.variants['fraud']}")
+
+
+def described_versions(server: ServerState) -> set[str]:
+    """The versions that /openapi.json has routes of."""
+    connection = HTTPConnection("127.0.0.1", server.port, timeout=20)
+    connection.request("GET", "/openapi.json")
+    document = orjson.loads(connection.getresponse().read())
+    return set(re.findall(r"/v2/models/fraud/versions/(\d+)/infer", " ".join(document["paths"])))
 
 
 def lifecycle_events(server: ServerState) -> set[str]:
@@ -175,7 +175,7 @@ def lifecycle_events(server: ServerState) -> set[str]:
 def test_sync_moves_every_replica_without_a_failed_request_or_a_new_process(
     server: ServerState, settings: Settings
 ) -> None:
-    before = replicas(server)
+    before = replicas(server.run_dir)
     assert len(before) == 2
     publish(settings, 2, CHAMPION)
     with Load(server) as load:
@@ -184,11 +184,12 @@ def test_sync_moves_every_replica_without_a_failed_request_or_a_new_process(
         moved = time.monotonic()
         time.sleep(1)
     assert found.champion == 2
+    assert described_versions(server) == {"2"}
     assert load.failures() == []
     assert load.versions() == {"1", "2"}
     assert load.versions(since=moved) == {"2"}
     assert len(load.answers) > 100
-    assert replicas(server) == before
+    assert replicas(server.run_dir) == before
     state = lifecycle.status(settings)
     assert state is not None
     assert state.models == {"fraud": 2}
@@ -224,6 +225,7 @@ def test_a_canary_gets_its_share_and_the_same_ids_always(server: ServerState, se
         assert client.ask("any", path=f"/v2/models/fraud/versions/{version}/infer")[1]["model_version"] == version
     status, answer = client.ask("any", path="/v2/models/fraud/versions/1/infer")
     assert (status, "expected 2 or 4" in str(answer["error"])) == (404, True)
+    assert described_versions(server) == {"2", "4"}
     shown = CliRunner().invoke(app, ["serve", "status"], env=environment(settings))
     assert "version 4 answering 20%" in shown.output
     ended = typed(settings, "rollback", "fraud")
@@ -255,15 +257,31 @@ def test_a_shadow_is_compared_and_never_answers(server: ServerState, settings: S
 
 
 def test_a_replica_that_starts_later_serves_what_the_others_serve(server: ServerState) -> None:
-    victim = sorted(replicas(server))[0]
+    victim = sorted(replicas(server.run_dir))[0]
     os.kill(victim, signal.SIGKILL)
     deadline = time.monotonic() + 60
-    while (len(replicas(server)) < 2 or victim in replicas(server)) and time.monotonic() < deadline:
+    while (len(replicas(server.run_dir)) < 2 or victim in replicas(server.run_dir)) and time.monotonic() < deadline:
         time.sleep(0.2)
-    assert len(replicas(server)) == 2
+    assert len(replicas(server.run_dir)) == 2
     until, versions = time.monotonic() + 8, set()
     while time.monotonic() < until:  # new connections meet both replicas, once HAProxy knows of the new one
         with contextlib.suppress(OSError):
             versions.add(Client(server).ask("later")[1].get("model_version"))
         time.sleep(0.05)
     assert versions == {"2"}  # the server was started with version 1
+
+
+def test_a_replica_that_leaks_is_replaced_without_a_failed_request(server: ServerState, settings: Settings) -> None:
+    before = replicas(server.run_dir)
+    victim = sorted(before)[0]
+    with Load(server) as load:
+        leak.leak(victim, server.run_dir, 2**29)
+        deadline = time.monotonic() + 60
+        while len(replicas(server.run_dir)) < 2 and time.monotonic() < deadline:
+            time.sleep(0.2)
+        time.sleep(2)  # HAProxy hears of the new one
+    assert load.failures() == []
+    assert len(load.answers) > 100
+    assert len(replicas(server.run_dir)) == 2
+    assert before & replicas(server.run_dir) == before - {victim}, "that one was replaced, and the other was not"
+    assert "not healthy: the process has grown by" in settings.serving_log.read_text()

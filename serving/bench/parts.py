@@ -18,7 +18,7 @@ ONE_IMAGE, ONE_IMAGE_BINARY, MANY_IMAGES = "one image, JSON", "one image, binary
 ROWS = 64  # of a request that carries many
 DISTINCT = 64  # different requests of a workload
 SATURATING = 16  # connections
-LARGE = 4  # connections that send large bodies
+LARGE, LARGE_S = 4, 8.0  # connections that send large bodies, and for how long at least
 SIDE = 32
 Run = Callable[[Arrays], Arrays]
 
@@ -77,7 +77,7 @@ def proxies(ground: Ground) -> list[Contender]:
         pixels = noise(round((size_mb * 2**20 / 3) ** 0.5))
         tensor = {card.inputs[0].name: pixels[np.newaxis]}
         works.append(workload(f"tensor of {size_mb} MB", BINARY, ground.infer_path, tensor, run, rows=1))
-    asks = tuple(Ask(work=work, connections=(LARGE,)) for work in works)
+    asks = tuple(Ask(work=work, connections=(LARGE,), least_s=LARGE_S) for work in works)
     return [
         OverHttp(part="proxies", name=server.name, server=server, ground=ground, asks=asks)
         for server in (ours(1), behind_python_proxy())

@@ -53,6 +53,7 @@ class Ask:
 
     work: Workload
     connections: tuple[int, ...]
+    least_s: float = 0.0  # of each measurement, for requests of which a server answers few a second
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +79,7 @@ class OverHttp:
             most = 0.0
             for ask in self.asks:
                 for connections in ask.connections:
-                    cell = self._cell(running, ask.work, connections, number, seconds)
+                    cell = self._cell(running, ask.work, connections, number, max(seconds, ask.least_s))
                     most = max(most, cell.requests_per_s if ask.work is first else 0.0)
                     yield cell
             for rate in self.rates if number == 0 else ():

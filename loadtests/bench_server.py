@@ -12,7 +12,8 @@ from loadtests.target import drillyard
 @contextmanager
 def server(model: str, *, port: int, replicas: int, max_replicas: int | None = None) -> Iterator[None]:
     """`drillyard serve up`, and `serve down` at the end. Raises CalledProcessError when it does not start."""
-    up = ["serve", "up", model, "--detach", "--replicas", str(replicas), "--port", str(port)]
+    ports = ["--port", str(port), "--grpc-port", str(port + 1)]
+    up = ["serve", "up", model, "--detach", "--replicas", str(replicas), *ports]
     if max_replicas is not None:
         up += ["--max-replicas", str(max_replicas)]
     drillyard(*up).check_returncode()

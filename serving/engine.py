@@ -26,7 +26,7 @@ class Predicting(Protocol):
     """What the engine needs of a predictor."""
 
     card: ModelCard
-    row_time_s: float
+    byte_time_s: float
 
     def predict(self, inputs: dict[str, Array], outputs: tuple[str, ...]) -> dict[str, Array]: ...
 
@@ -124,7 +124,7 @@ class Engine:
         outputs = await self._run(served, request, patience)
         if other is not None:
             predict = other.predictor.predict
-            quick = request.rows * other.predictor.row_time_s <= self._batching.offload_s
+            quick = request.input_bytes * other.predictor.byte_time_s <= self._batching.offload_s
             lineup.comparer.offer(outputs, lambda: predict(request.inputs, request.outputs), quick=quick)
         return served.predictor.card, outputs
 

@@ -23,7 +23,7 @@ class Loaded(Protocol):
     """A predictor, as the loading function returns it."""
 
     card: ModelCard
-    row_time_s: float
+    byte_time_s: float
 
     def check(self) -> None: ...
     def predict(self, inputs: dict[str, Array], outputs: tuple[str, ...]) -> dict[str, Array]: ...

@@ -35,7 +35,7 @@ class Predictor:
                 self._answers: dict[str, Array] = {n: samples[f"output.{n}"][:ROWS] for n in self._all_outputs}
         except (ValueError, KeyError, BadZipFile) as error:  # objects instead of numbers, no such tensor, no archive
             raise ArtifactRefused(str(model.ref), f"{SAMPLES_FILE} cannot be read: {error}") from None
-        self.row_time_s = 0.0  # of one row, measured by warm_up
+        self.byte_time_s = 0.0  # of a call, for each byte of its inputs; measured by warm_up
 
     def prove(self) -> None:
         """Answer the samples as the graph answered them when it was exported. Raises ArtifactRefused.
@@ -58,14 +58,14 @@ class Predictor:
                 raise ArtifactRefused(name, f"its output {output} for its own samples is not what it was when exported")
 
     def warm_up(self, rounds: int = 5) -> None:
-        """Answer real samples, so that the first request meets warm caches, and measure the time of one row."""
+        """Answer real samples, so that the first request meets warm caches, and measure what one row takes."""
         self.predict(self._samples, self._all_outputs)
         times = []
         for _ in range(rounds):
             started = time.perf_counter()
             self.check()
             times.append(time.perf_counter() - started)
-        self.row_time_s = min(times)
+        self.byte_time_s = min(times) / sum(rows[:1].nbytes for rows in self._samples.values())
 
     def check(self) -> None:
         """One real inference; raises when the model cannot answer."""

@@ -36,7 +36,9 @@ class Autoscaling:
     """When a model gets more replicas than its least number, and when it loses them again. Raises UsageError."""
 
     max_replicas: int = 2
-    target_ongoing_requests: float = 16.0  # of each replica; well below max_ongoing_requests, above which they queue
+    # Of each replica, on average. With random arrivals and equal service times (M/D/1) 4 are under way at 0.88 of what
+    # a replica can do; far below max_ongoing_requests, since bursts beyond that are refused while a replica starts.
+    target_ongoing_requests: float = 4.0
     look_back_s: float = 2.0  # over which requests under way are averaged
     upscale_delay_s: float = 1.0  # how long there must be too many before replicas are added
     downscale_delay_s: float = 60.0  # how long there must be too few before one is ended

@@ -23,7 +23,7 @@ Arrays = dict[str, Array]
 class Predicting(Protocol):
     """What a runner needs of a predictor."""
 
-    row_time_s: float
+    byte_time_s: float
 
     def predict(self, inputs: Arrays, outputs: tuple[str, ...]) -> Arrays: ...
 
@@ -57,7 +57,8 @@ class Runner:
     async def run(self, request: InferRequest, patience: Patience = FOREVER) -> Arrays:
         """The requested outputs. Raises RequestError (500) when the model fails on this request, and what patience
         raises when it has run out before the model is asked."""
-        if not self._queue and not self._busy and request.rows * self._predictor.row_time_s <= self._batching.offload_s:
+        expected_s = request.input_bytes * self._predictor.byte_time_s
+        if not self._queue and not self._busy and expected_s <= self._batching.offload_s:
             patience.check()
             began = time.perf_counter()
             outputs = self._predictor.predict(request.inputs, request.outputs)

@@ -35,6 +35,11 @@ class InferRequest:
     def rows(self) -> int:
         return int(next(iter(self.inputs.values())).shape[0])
 
+    @property
+    def input_bytes(self) -> int:
+        """Of all inputs: what a call costs grows with it, also where a row may be of any size."""
+        return sum([array.nbytes for array in self.inputs.values()])
+
 
 def decode_infer_request(body: bytes, card: ModelCard, *, max_rows: int, json_bytes: int | None = None) -> InferRequest:
     """A request body as arrays that the model accepts without further checks. Raises RequestError.

@@ -193,7 +193,7 @@ def test_compressed_bodies_are_bounded_and_other_codings_refused(predictors: dic
 class FailingFake:
     """A predictor whose graph fails, in the way it is told."""
 
-    row_time_s = 0.0
+    byte_time_s = 0.0
 
     def __init__(self, card: ModelCard, error: Exception) -> None:
         self.card, self.error = card, error
@@ -239,7 +239,7 @@ def test_people_are_answered_by_name(predictors: dict[str, Predictor]) -> None:
 
 
 def test_a_long_call_leaves_the_event_loop(predictors: dict[str, Predictor], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(predictors["fraud"], "row_time_s", 1.0)
+    monkeypatch.setattr(predictors["fraud"], "byte_time_s", 1.0)
     reply = call_app(routes_of(predictors["fraud"])[0], "POST", "/v2/models/fraud/infer", fraud_request()[0])
     assert reply.status == 200
 

@@ -1,6 +1,7 @@
 """Batches fill, split, fail alone and let go of callers that left; shown by what the model received."""
 
 import asyncio
+import threading
 import time
 from dataclasses import replace
 
@@ -24,8 +25,8 @@ OUT = ("sum", "first")
 class Model:
     """Answers each row by its sum; notes the rows of every call, and refuses a batch that holds the number 666."""
 
-    def __init__(self, row_time_s: float = 1.0, call_s: float = 0.0) -> None:
-        self.row_time_s, self._call_s = row_time_s, call_s
+    def __init__(self, byte_time_s: float = 1.0, call_s: float = 0.0) -> None:
+        self.byte_time_s, self._call_s = byte_time_s, call_s
         self.calls: list[int] = []
         self.seen: list[float] = []
 
@@ -104,9 +105,23 @@ def test_a_batch_that_does_not_fill_starts_after_its_wait() -> None:
 
 
 def test_quick_models_stay_on_the_event_loop_unbatched() -> None:
-    model = Model(row_time_s=1e-6)
+    model = Model(byte_time_s=1e-6)
     together(model, Batching(), *(request(float(i)) for i in range(5)))
     assert model.calls == [1] * 5
+
+
+def test_one_large_row_leaves_the_event_loop_where_a_small_one_does_not() -> None:
+    """A picture may be of any size, so the number of rows does not tell what a call costs."""
+    inline, threads = threading.current_thread(), []
+
+    class Watching(Model):
+        def predict(self, inputs: dict[str, Array], outputs: tuple[str, ...]) -> dict[str, Array]:
+            threads.append(threading.current_thread())
+            return super().predict(inputs, outputs)
+
+    for width in (1, 10_000):
+        together(Watching(byte_time_s=1e-7), Batching(offload_s=0.0003), request(1.0, width=width))
+    assert [thread is inline for thread in threads] == [True, False]
 
 
 def test_only_inputs_of_equal_shape_share_a_call() -> None:
@@ -157,9 +172,9 @@ def test_sizes_that_cannot_hold_a_batch_are_refused(sizes: tuple[int, ...]) -> N
         (Patience(gone=lambda: True), ClientGoneError),
     ],
 )
-@pytest.mark.parametrize("row_time_s", [1e-6, 1.0])
-def test_what_nobody_waits_for_is_not_computed(patience: Patience, error: type[Exception], row_time_s: float) -> None:
-    model = Model(row_time_s=row_time_s)
+@pytest.mark.parametrize("byte_time_s", [1e-6, 1.0])
+def test_what_nobody_waits_for_is_not_computed(patience: Patience, error: type[Exception], byte_time_s: float) -> None:
+    model = Model(byte_time_s=byte_time_s)
 
     async def ask() -> None:
         await Runner(model, Timings(), Batching()).run(request(1.0), patience)

@@ -106,7 +106,7 @@ def test_a_request_is_a_trace_of_its_stages(
 class Failing:
     """A graph that fails."""
 
-    row_time_s = 0.0
+    byte_time_s = 0.0
 
     def __init__(self, card: ModelCard) -> None:
         self.card = card

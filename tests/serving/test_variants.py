@@ -73,7 +73,7 @@ def test_more_percent_takes_no_id_away_from_the_challenger(key: str, one: float,
 class FakePredictor:
     """Answers its version, checks what it is asked, fails when it is told to."""
 
-    row_time_s = 0.0
+    byte_time_s = 0.0
 
     def __init__(self, card: ModelCard, version: int, error: RequestError | None = None) -> None:
         self.card = card.model_copy(update={"version": version})
@@ -158,7 +158,7 @@ def test_a_request_under_way_keeps_its_version(cards: dict[str, ModelCard]) -> N
     """The lineup is read once: a change between the choice and the answer is not seen."""
     engine, _ = engine_of(cards["fraud"], Variants(revision=1, champion=1))
     slow = FakePredictor(cards["fraud"], 1)
-    slow.row_time_s = 1.0  # leaves the event loop, so the change comes between
+    slow.byte_time_s = 1.0  # leaves the event loop, so the change comes between
     engine.serve(Variants(revision=2, champion=1), {1: slow})
 
     async def run() -> tuple[int, int]:
@@ -280,7 +280,7 @@ def test_a_version_with_other_tensors_is_refused(models: dict[str, LocalModel], 
     shuffled = fraud.card.model_copy(update={"labels": fraud.card.labels[::-1]})  # the same tensors, otherwise meant
     with pytest.raises(ArtifactRefused, match="its labels are not those of version 1"):
         load(fraud.ref, **_where(fraud), threads=1, beside=shuffled)
-    assert load(fraud.ref, **_where(fraud), threads=1, beside=fraud.card).row_time_s > 0
+    assert load(fraud.ref, **_where(fraud), threads=1, beside=fraud.card).byte_time_s > 0
 
 
 def _where(model: LocalModel) -> dict[str, Any]:

@@ -2,13 +2,15 @@
 
 import time
 from collections.abc import Callable
-from http import HTTPStatus
 
 import gevent
 
+from drillyard.core.traffic import Retries
 from loadtests.client import NETWORK_ERRORS, Client
-from loadtests.payloads import Payloads, infer_path
-from loadtests.recorder import TIMEOUT, WRONG
+from loadtests.payloads import infer_path
+from loadtests.recorder import TIMEOUT
+from loadtests.retries import RetryPolicy
+from loadtests.traffic import Requests
 
 TIMEOUT_S = 10.0
 
@@ -20,31 +22,51 @@ Report = Callable[[str, float | None, int, str | None], None]
 class Exchange:
     """Asks one model at one address for the answers to ready-encoded requests."""
 
-    def __init__(self, *, url: str, model: str, payloads: Payloads, api_key: str | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        url: str,
+        model: str,
+        payloads: Requests,
+        api_key: str | None = None,
+        retries: Retries | None = None,
+    ) -> None:
         """Raises UsageError for a malformed address."""
         self._client = Client(url, api_key)
         self.path = infer_path(model)
         self._payloads = payloads
         self._requests = [self._client.encode(self.path, body) for body in payloads.bodies]
+        self._timeout_s = retries.timeout_s if retries else TIMEOUT_S
+        self._policy = RetryPolicy(retries) if retries else None
+        self.sends = 0  # of all requests; more than one of a request that clients repeat
 
     def ask(self, number: int) -> tuple[str | None, float, int]:
-        """Send request `number`: its error kind (None for a right answer), when it ended, and the answer's bytes.
+        """Send request `number`, again if the clients do so, and tell how it ended: `_send`, of the last attempt."""
+        if self._policy is None:
+            return self._send(number)
+        self._policy.first()
+        attempt, outcome = 1, self._send(number)
+        while (pause_s := self._policy.pause_s(attempt, outcome[0])) is not None:
+            gevent.sleep(pause_s)
+            attempt, outcome = attempt + 1, self._send(number)
+        return outcome
+
+    def _send(self, number: int) -> tuple[str | None, float, int]:
+        """The error kind (None for a right answer), when it ended, and the answer's bytes.
 
         The end is in seconds of `time.perf_counter`, before the check of the answer, whose time is the generator's own.
         """
-        body = b""
+        self.sends += 1
+        status, body = 0, b""
+        error: str | None = None
         try:
-            status, body = self._client.post(self._requests[number % len(self._requests)], TIMEOUT_S)
+            status, body = self._client.post(self._requests[self._payloads.choose(number)], self._timeout_s)
         except gevent.Timeout:
-            error: str | None = TIMEOUT
+            error = TIMEOUT
         except NETWORK_ERRORS as exc:
             error = "refused" if isinstance(exc, ConnectionRefusedError) else "connection"
-        else:
-            error = None if status == HTTPStatus.OK else str(status)
         done_s = time.perf_counter()
-        if error is None and not self._payloads.check(number, body):
-            error = WRONG
-        return error, done_s, len(body)
+        return error or self._payloads.judge(number, status, body), done_s, len(body)
 
     def close(self) -> None:
         self._client.close()

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 from drillyard.core.errors import UsageError
-from loadtests import injections, versions
+from loadtests import injections, neighbour, versions
 from loadtests.injections import Find, Inject
 from loadtests.target import Target
 
@@ -71,6 +71,13 @@ FAULTS = {
             purpose="SIGTERM to one replica after the other, each once the one before was replaced",
             prepare=at_once(injections.roll(Target.replicas)),
             replaces=True,
+            may_fail=True,
+        ),
+        Fault(
+            name="hot-model",
+            purpose="another model of the same server is asked 2,000 times a second, for 10 s",
+            prepare=at_once(neighbour.hot),
+            lasts_s=10.0,
             may_fail=True,
         ),
         Fault(

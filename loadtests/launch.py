@@ -1,9 +1,6 @@
 """Run a drill in a child process and follow it: what the command line and the demo call. No Locust here."""
 
 import http.client
-import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +12,9 @@ from drillyard.core import budget
 from drillyard.core.errors import ExitCode, InvalidMeasurement, ServiceUnreachable, UsageError
 from drillyard.core.load import Load
 from drillyard.core.slo import DrillPlan, DrillResult
+from loadtests import traffic
 from loadtests.arrivals import schedule
+from loadtests.child import generator
 from loadtests.hypothesis import put_to_the_test
 from loadtests.marks import marked
 from loadtests.payloads import Payloads, infer_path
@@ -23,7 +22,7 @@ from loadtests.progress import Progress
 from loadtests.strikes import Strikes
 from loadtests.target import Target
 
-_PROBE_TIMEOUT_S, _END_TIMEOUT_S, _STDERR_LINES = 5.0, 5.0, 20
+_PROBE_TIMEOUT_S, _STDERR_LINES = 5.0, 20
 
 
 def run_drill(
@@ -45,7 +44,9 @@ def run_drill(
     """
     if isinstance(plan.load, Load):
         schedule(plan.load)
-    Payloads.load(samples)  # fail here, with the right error, rather than in the child
+    traffic.shaped(
+        plan.traffic, Payloads.load(samples), samples
+    )  # fail here, with the right error, rather than in the child
     probe(url, plan.model, api_key)
     strikes = Strikes(plan.strikes, target, lambda: _is_ready(url, plan.model, api_key))
 
@@ -74,25 +75,17 @@ def _generate(
     """The generator in its child process. Raises InvalidMeasurement."""
     out.parent.mkdir(parents=True, exist_ok=True)
     out.unlink(missing_ok=True)
-    with tempfile.TemporaryDirectory(prefix="drillyard-") as scratch:
-        plan_file, stderr_file = Path(scratch) / "plan.json", Path(scratch) / "stderr"
-        plan_file.write_text(plan.model_dump_json())
-        command = [sys.executable, "-m", "loadtests.runner", "--plan", str(plan_file), "--url", url]
-        command += ["--samples", str(samples.resolve()), "--out", str(out.resolve())]
-        with stderr_file.open("wb") as stderr:
-            child = subprocess.Popen(
-                command, stdout=subprocess.PIPE, stderr=stderr, text=True, env=generator_environment(api_key)
-            )
-        try:
+    with tempfile.TemporaryDirectory(prefix="drillyard-") as name:
+        scratch = Path(name)
+        running = generator(plan, url=url, samples=samples, out=out, api_key=api_key, scratch=scratch)
+        with running as child:
             assert child.stdout is not None
-            with child.stdout:
-                for line in child.stdout:
-                    _relay(line, on_progress)
+            for line in child.stdout:
+                _relay(line, on_progress)
             child.wait()
-        finally:
-            _end(child)
         if not out.exists():
-            tail = "\n".join(stderr_file.read_text(errors="replace").splitlines()[-_STDERR_LINES:])
+            words = (scratch / "stderr").read_text(errors="replace")
+            tail = "\n".join(words.splitlines()[-_STDERR_LINES:])
             if child.returncode == ExitCode.INVALID:
                 raise InvalidMeasurement(tail)
             raise InvalidMeasurement(f"the load generator ended with code {child.returncode} and no result:\n{tail}")
@@ -140,24 +133,3 @@ def _relay(line: str, on_progress: Callable[[Progress], None]) -> None:
     except ValidationError:
         return  # a library's stray print is no progress
     on_progress(progress)
-
-
-def generator_environment(api_key: str | None) -> dict[str, str]:
-    """The child must find this very package, also where the folder is not the working one.
-
-    The key goes this way because everybody on the machine can read a process's arguments.
-    """
-    paths = [str(Path(__file__).resolve().parents[1]), os.environ.get("PYTHONPATH", "")]
-    key = {"DRILLYARD_API_KEY": api_key} if api_key else {}
-    return {**os.environ, **key, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
-
-
-def _end(child: subprocess.Popen[str]) -> None:
-    if child.poll() is not None:
-        return
-    child.terminate()
-    try:
-        child.wait(timeout=_END_TIMEOUT_S)
-    except subprocess.TimeoutExpired:
-        child.kill()
-        child.wait()

@@ -8,6 +8,7 @@ flattened in row-major order: https://github.com/open-inference/open-inference-p
 import copy
 import hashlib
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote
@@ -19,6 +20,7 @@ from pydantic import ValidationError
 
 from drillyard.core.contract import CARD_FILE, SAMPLES_FILE, ModelCard, ModelRef
 from drillyard.core.errors import ArtifactRefused, UsageError
+from loadtests.recorder import WRONG
 
 # Another batch size or thread count reorders float sums; a share of 1e-3 is far above that and far below any decision
 # that matters.
@@ -42,6 +44,24 @@ def read_card(folder: Path) -> ModelCard:
         raise UsageError("samples", str(folder), f"a folder with {SAMPLES_FILE} and {CARD_FILE}") from exc
     except ValidationError as exc:
         raise UsageError("samples", str(path), f"a model card; {exc.error_count()} fields are not: {exc}") from exc
+
+
+def read_samples(folder: Path) -> tuple[ModelCard, dict[str, NDArray[Any]]]:
+    """Card and arrays of a sample folder.
+
+    Raises UsageError (not such a folder), ArtifactRefused (not the card's samples).
+    """
+    card = read_card(folder)
+    path = folder / SAMPLES_FILE
+    try:
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        if digest != card.samples_sha256:
+            raise ArtifactRefused(f"{card.name}/{card.version}", f"{path} has sha256 {digest}, not the card's")
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {key: archive[key] for key in archive.files}
+    except (OSError, ValueError) as exc:
+        raise UsageError("samples", str(path), f"a readable {SAMPLES_FILE} without pickled objects") from exc
+    return card, arrays
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,18 +93,8 @@ class Payloads:
 
     @classmethod
     def load(cls, folder: Path, rows: int = 1) -> Self:
-        """Read a sample folder. Raises UsageError (not such a folder), ArtifactRefused (not the card's samples)."""
-        card = read_card(folder)
-        path = folder / SAMPLES_FILE
-        try:
-            digest = hashlib.sha256(path.read_bytes()).hexdigest()
-            if digest != card.samples_sha256:
-                raise ArtifactRefused(f"{card.name}/{card.version}", f"{path} has sha256 {digest}, not the card's")
-            with np.load(path, allow_pickle=False) as archive:
-                arrays = {key: archive[key] for key in archive.files}
-        except (OSError, ValueError) as exc:
-            raise UsageError("samples", str(path), f"a readable {SAMPLES_FILE} without pickled objects") from exc
-        return cls(card, arrays, rows)
+        """Read a sample folder. Raises as `read_samples`."""
+        return cls(*read_samples(folder), rows)
 
     def __len__(self) -> int:
         return len(self.bodies)
@@ -105,6 +115,16 @@ class Payloads:
         outputs = [{"name": name, "data": data} for name, data in {**middles, **expected.decisions}.items()]
         return orjson.dumps({"outputs": outputs})
 
+    def choose(self, number: int) -> int:
+        """Which of the bodies is request `number`."""
+        return number % len(self.bodies)
+
+    def judge(self, number: int, status: int, body: bytes) -> str | None:
+        """The error kind of an answer to request `number`, None for the right one."""
+        if status != HTTPStatus.OK:
+            return str(status)
+        return None if self.check(number, body) else WRONG
+
     def check(self, number: int, body: bytes) -> bool:
         """Is this the right answer to request `number`? Every answer is checked in full (about 10 us).
 
@@ -112,7 +132,7 @@ class Payloads:
         differs is accepted only at a near tie, where the float noise that is accepted explains it: the threshold lies
         within tolerance of a score, or the answered label's score within tolerance of the highest.
         """
-        expected = self._expected[number % len(self.bodies)]
+        expected = self._expected[self.choose(number)]
         try:
             answer = {out["name"]: _flat(out["data"]) for out in orjson.loads(body)["outputs"]}
             for name, (low, high) in expected.floats.items():

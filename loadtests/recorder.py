@@ -15,6 +15,7 @@ from hdrh.histogram import HdrHistogram
 
 LATE_S = 0.005  # a send later than this after its intended time is the generator's own fault
 TIMEOUT, DROPPED, WRONG = "timeout", "dropped", "wrong answer"  # error kinds; the others are HTTP codes or "connection"
+REJECTED = "rejected"  # what a malformed request should be: neither an answer nor an error
 REFUSALS = frozenset({"429", "503"})  # a server that says at once that it has no room
 HIGHEST_US = 3_600_000_000  # one hour; nothing is answered later, as requests time out
 
@@ -32,6 +33,7 @@ class Measured:
     timed: int  # latencies counted
     over_bound: int  # of those, above the latency bound
     percentiles_ms: dict[float, float]
+    rejected: int = 0  # malformed requests that were told so
 
     @property
     def errors(self) -> int:
@@ -70,7 +72,7 @@ class Recorder:
         self._refusal = HdrHistogram(1, HIGHEST_US, 3, b64_wrap=False)
         self._seconds: defaultdict[int, _Second] = defaultdict(_Second)
         self._errors: Counter[str] = Counter()
-        self.requests = self.ok = self._good = self._within = self.late_sends = 0
+        self.requests = self.ok = self._good = self._within = self.late_sends = self.rejected = 0
 
     def sent(self, intended_s: float, sent_s: float) -> None:
         """One request left (times in seconds since the start of the drill)."""
@@ -90,7 +92,10 @@ class Recorder:
         self._seconds[int(now_s)].errors += 1
 
     def outcome(self, intended_s: float, done_s: float, error: str | None) -> None:
-        """One request ended: `error` is None for a right answer, else its kind."""
+        """One request ended: `error` is None for a right answer, else its kind, or that it was rightly rejected."""
+        if error == REJECTED:
+            self.rejected += 1
+            return
         second = self._seconds[int(done_s)]
         latency_us = max(1, round((done_s - intended_s) * 1e6))
         if error is None:
@@ -178,13 +183,14 @@ class Recorder:
             timed=self._latency.total_count,
             over_bound=self._latency.total_count - self._within,
             percentiles_ms={p: self.percentile_ms(p) for p in (50.0, 90.0, 99.0, 99.9, 100.0)},
+            rejected=self.rejected,
         )
 
     def drain(self) -> dict[str, Any]:
         """All counts so far as plain values that Locust can send, and start again from zero."""
         state = {
             "histograms": [histogram.encode() for histogram in self._histograms()],
-            "counts": [self.requests, self.ok, self._good, self._within, self.late_sends],
+            "counts": [self.requests, self.ok, self._good, self._within, self.late_sends, self.rejected],
             "errors": dict(self._errors),
             "seconds": {
                 t_s: [second.sent, second.ok, second.errors, second.slow, second.latencies_us.tobytes()]
@@ -201,12 +207,13 @@ class Recorder:
         """Add what another process drained; exact, in any order."""
         for histogram, encoded in zip(self._histograms(), state["histograms"], strict=True):
             histogram.decode_and_add(encoded)
-        requests, ok, good, within, late = state["counts"]
+        requests, ok, good, within, late, rejected = state["counts"]
         self.requests += requests
         self.ok += ok
         self._good += good
         self._within += within
         self.late_sends += late
+        self.rejected += rejected
         self._errors.update(state["errors"])
         for t_s, (sent, ok, errors, slow, latencies) in state["seconds"].items():
             second = self._seconds[int(t_s)]

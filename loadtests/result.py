@@ -48,6 +48,7 @@ def _figures(plan: DrillPlan, recorder: Recorder, measured: Measured) -> dict[st
         "timed_requests": measured.timed,
         "over_p99_bound": measured.over_bound,
         "checked_answers": measured.ok + measured.error_counts.get(WRONG, 0),
+        "rejected": measured.rejected,
         "error_rate": measured.error_rate,
         "good_share": measured.good / measured.requests if measured.requests else 0.0,
         "rows_per_s": measured.ok * rows / plan.load.duration_s,

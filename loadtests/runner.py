@@ -22,6 +22,7 @@ from drillyard.core.errors import DrillyardError, UsageError
 from drillyard.core.load import ClosedLoad, Load
 from drillyard.core.settings import Settings
 from drillyard.core.slo import DrillPlan, DrillResult
+from loadtests import traffic
 from loadtests.arrivals import schedule
 from loadtests.closedloop import ClosedLoop
 from loadtests.exchange import TIMEOUT_S, Exchange
@@ -46,6 +47,7 @@ def drill(plan: DrillPlan, *, url: str, samples: Path, api_key: str | None) -> D
     """
     real_time = _run_in_real_time()
     payloads = Payloads.load(samples, _rows(plan.load))
+    requests = traffic.shaped(plan.traffic, payloads, samples)
     environment = Environment(user_classes=[LoopUser], host=url)
     environment.create_local_runner()
     extra: dict[str, Any] = {"url": url, "generator_real_time": real_time}
@@ -53,23 +55,24 @@ def drill(plan: DrillPlan, *, url: str, samples: Path, api_key: str | None) -> D
         extra["generator_limit_rps"] = round(measure_limit(payloads, plan.model, reporter(environment)))
         refuse_beyond(extra["generator_limit_rps"], schedule(plan.load))
 
-    def recorded(phase: Any, load: Load | ClosedLoad, report: Any = None) -> tuple[Recorder, int]:
-        exchange = Exchange(url=url, model=plan.model, payloads=payloads, api_key=api_key)
+    def recorded(phase: Any, load: Load | ClosedLoad, report: Any = None) -> tuple[Recorder, int, int]:
+        exchange = Exchange(url=url, model=plan.model, payloads=requests, api_key=api_key, retries=plan.retries)
         loop = _loop(load, exchange, Recorder(plan.slo.p99_ms), report)
         _run(environment, loop, phase, load.duration_s, lambda: _budget_left(plan, loop.recorder, loop.scheduled))
-        return loop.recorder, loop.scheduled
+        return loop.recorder, loop.scheduled, exchange.sends
 
-    warmed, _ = recorded("warm-up", _warm_up(plan.load))
+    warmed, _, _ = recorded("warm-up", _warm_up(plan.load))
     started_at = datetime.now(UTC).isoformat(timespec="seconds")
     cpu_s, wall_s = time.process_time(), time.perf_counter()
-    recorder, scheduled = recorded("drill", plan.load, reporter(environment))
+    recorder, scheduled, sends = recorded("drill", plan.load, reporter(environment))
     cpu_share = (time.process_time() - cpu_s) / (time.perf_counter() - wall_s)
     environment.runner.quit()
     extra |= {
         "warm_up_requests": warmed.requests,
         "warm_up_s": WARM_UP_S,
         "generator_cpu_share": round(cpu_share, 3),
-        "timeout_s": TIMEOUT_S,
+        "timeout_s": plan.retries.timeout_s if plan.retries else TIMEOUT_S,
+        "sends_per_request": sends / max(1, recorder.requests),
         "max_in_flight": MAX_IN_FLIGHT,
     }
     return result(plan, recorder, scheduled, started_at, extra)

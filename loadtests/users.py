@@ -8,6 +8,7 @@ from locust.exception import StopUser
 from loadtests.closedloop import ClosedLoop
 from loadtests.exchange import Report
 from loadtests.openloop import OpenLoop
+from loadtests.recorder import REJECTED
 
 
 class RequestError(Exception):
@@ -24,7 +25,7 @@ def reporter(environment: Any) -> Report:
             name=path,
             response_time=latency_ms,
             response_length=response_bytes,
-            exception=failures.setdefault(error, RequestError(error)) if error else None,
+            exception=failures.setdefault(str(error), RequestError(error)) if error not in (None, REJECTED) else None,
             context={},
         )
 

@@ -98,7 +98,7 @@ def _generator_faults(measured: Measured) -> list[str]:
             f"generator fell behind: {measured.late_sends} of {measured.requests} sends more than "
             f"{LATE_S * 1000:g} ms late > {MAX_LATE_SHARE:.0%}"
         )
-    ended = measured.ok + measured.errors
+    ended = measured.ok + measured.errors + measured.rejected
     if ended < measured.scheduled:
         faults.append(f"drill was cut: {ended} of {measured.scheduled} scheduled requests ended")
     return faults

@@ -8,6 +8,7 @@ from pydantic import Field
 from drillyard.core.contract import Frozen
 from drillyard.core.errors import ExitCode
 from drillyard.core.load import ClosedLoad, Load
+from drillyard.core.traffic import Retries, Traffic
 
 
 class Verdict(StrEnum):
@@ -68,6 +69,8 @@ class DrillPlan(Frozen):
         10.0  # a shorter drill proves nothing, since caches, collectors and queues need time to show
     )
     strikes: tuple[Strike, ...] = ()
+    traffic: Traffic | None = None  # None: the model's own samples
+    retries: Retries | None = None  # None: each request is sent once
     hypothesis: Hypothesis | None = None
 
 

@@ -15,7 +15,8 @@ from drillyard.core.errors import ExitCode
 from drillyard.core.load import Bursts, ClosedLoad, Diurnal, Load, Poisson, Ramp, Replay, Shape, Spike, Steps
 from drillyard.core.slo import DrillPlan, DrillResult, Slo
 from loadtests.arrivals import schedule
-from loadtests.launch import generator_environment, run_drill
+from loadtests.child import generator_environment
+from loadtests.launch import run_drill
 from loadtests.limit import echoing
 from loadtests.payloads import Payloads
 from loadtests.selftest import model

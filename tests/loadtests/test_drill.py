@@ -16,6 +16,7 @@ from drillyard.core.budget import BudgetScore
 from drillyard.core.errors import InvalidMeasurement, ServiceUnreachable, UsageError
 from drillyard.core.load import ClosedLoad
 from drillyard.core.slo import DrillResult, Verdict
+from loadtests import traffic
 from loadtests.launch import run_drill
 from loadtests.payloads import Payloads
 from loadtests.progress import Progress
@@ -151,6 +152,7 @@ def test_a_crashed_generator_is_an_invalid_measurement_with_its_last_words(
     with pytest.raises(InvalidMeasurement, match="ended with code -9"):
         run_drill(make_plan(), url=delay_server(), samples=samples, out=tmp_path / "r.json", on_progress=crash)
     # A folder that the parent accepts and the child does not, as it was changed in between.
+    monkeypatch.setattr(traffic, "shaped", lambda *_: None)
     monkeypatch.setattr(Payloads, "load", lambda _: None)
     with pytest.raises(InvalidMeasurement, match="a folder with samples"):
         run_drill(make_plan(), url=delay_server(), samples=tmp_path, out=tmp_path / "r.json")

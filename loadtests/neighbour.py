@@ -1,0 +1,40 @@
+"""A hot model: another model of the same server is asked for more than it can do, beside the drill."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event
+
+from drillyard.core.errors import UsageError
+from drillyard.core.load import Load
+from drillyard.core.slo import DrillPlan, Slo
+from loadtests.child import generator
+from loadtests.target import Target
+
+RATE_RPS = 2000.0  # more than one replica of a convolutional network answers on one core
+_LONGEST_S = 600.0
+
+
+@contextmanager
+def hot(target: Target, _: Event) -> Iterator[None]:
+    """The first other model that the server serves takes all the load. Raises UsageError when there is none."""
+    others = sorted(set(target.models) - {target.model})
+    if not others:
+        raise UsageError("models", ", ".join(target.models), "two served models, of which one gets hot")
+    (name, version) = others[0], target.models[others[0]]
+    slo = Slo(p50_ms=1000, p99_ms=1000, max_error_rate=1)  # nobody judges it
+    plan = DrillPlan(model=name, load=Load(rate_rps=RATE_RPS, duration_s=_LONGEST_S), slo=slo)
+    samples = target.settings.models / name / str(version)
+    with tempfile.TemporaryDirectory(prefix="drillyard-") as scratch:
+        folder = Path(scratch)
+        running = generator(
+            plan,
+            url=target.url,
+            samples=samples,
+            out=folder / "result.json",
+            api_key=target.settings.api_key,
+            scratch=folder,
+        )
+        with running:
+            yield

@@ -21,9 +21,9 @@ pytestmark = pytest.mark.integration
 
 @pytest.fixture(scope="module")
 def server(settings: Settings) -> Iterator[ServerState]:
-    # A tiny model is hardly ever at work: any request under way for a while is reason for a second replica.
-    scaling = Autoscaling(max_replicas=2, target_ongoing_requests=0.05, downscale_delay_s=2.0)
-    config = replace(elastic("fraud", max_replicas=2, port=free_port(), grpc_port=0), autoscaling=scaling)
+    # A tiny model is hardly ever at work: any request under way for a while is reason for more replicas.
+    scaling = Autoscaling(max_replicas=3, target_ongoing_requests=0.05, downscale_delay_s=2.0)
+    config = replace(elastic("fraud", max_replicas=3, port=free_port(), grpc_port=0), autoscaling=scaling)
     yield lifecycle.start_detached(config, settings, on_progress=print)
     lifecycle.stop(settings)
 
@@ -59,7 +59,7 @@ def test_replicas_come_with_the_load_and_go_without_it(server: ServerState) -> N
     for thread in clients:
         thread.start()
     try:
-        wait_for(server, 2, within_s=60)
+        wait_for(server, 3, within_s=60)
         pause_s = 1.0  # hardly any load, but enough to notice a replica that leaves with requests
         wait_for(server, 1, within_s=60)
     finally:

@@ -45,13 +45,17 @@ def predictors(models: dict[str, LocalModel]) -> dict[str, Predictor]:
     return found
 
 
+def home_with_both_models(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """A new home, with version 1 of both tiny models registered as champions."""
+    settings = Settings.from_env({"DRILLYARD_HOME": str(tmp_path_factory.mktemp("home"))})
+    tiny_models.register_both(settings.tracking_uri, settings.home / "source")
+    return settings
+
+
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """A module's own home, with version 1 of both tiny models registered as champions."""
-    home = tmp_path_factory.mktemp("home")
-    settings = Settings.from_env({"DRILLYARD_HOME": str(home)})
-    tiny_models.register_both(settings.tracking_uri, home / "source")
-    return settings
+    """A module's own home; see home_with_both_models."""
+    return home_with_both_models(tmp_path_factory)
 
 
 class MeasuringFake:

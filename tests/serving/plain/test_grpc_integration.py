@@ -14,8 +14,6 @@ import tritonclient.grpc as triton
 from tritonclient.utils import InferenceServerException
 
 from drillyard.core import processes
-from drillyard.core.settings import Settings
-from serving import lifecycle
 from serving.grpc import open_inference_pb2 as pb
 from serving.recipes import FRONT, laptop
 from serving.state import ServerState
@@ -25,15 +23,6 @@ pytestmark = pytest.mark.integration
 
 STRAIGHT: dict[str, str] = {}  # the clients of the protocol say nothing: HAProxy reads the model's name
 WAYS = {"unsaid": STRAIGHT, "by application": {"application": "MODEL"}, "through the front": {"application": FRONT}}
-
-
-@pytest.fixture(scope="module")
-def server(settings: Settings) -> Iterator[ServerState]:
-    config = laptop("fraud", "vision", port=sockets.free_port(), grpc_port=sockets.free_port())
-    state = lifecycle.start_detached(config, settings, on_progress=print)
-    assert state.grpc_address == f"127.0.0.1:{config.grpc_port}"
-    yield state
-    lifecycle.stop(settings)
 
 
 @pytest.fixture(scope="module")

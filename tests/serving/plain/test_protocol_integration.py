@@ -17,28 +17,15 @@ import tritonclient.http as triton
 from tritonclient.utils import InferenceServerException
 
 from drillyard.core import processes
-from drillyard.core.settings import Settings
-from serving import lifecycle
-from serving.recipes import laptop
 from serving.state import ServerState
 from tests.serving.test_people import encoded, png_that_claims
 from tests.serving.test_routes import binary_fraud_request, fraud_request
 from tests.support import client_venv, tiny_models
 from tests.support.clients import kserve_data
 from tests.support.floods import Prepared, flood, prepared
-from tests.support.sockets import free_port
 
 pytestmark = pytest.mark.integration
-ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="module")
-def server(settings: Settings) -> Iterator[ServerState]:
-    state = lifecycle.start_detached(
-        laptop("fraud", "vision", port=free_port(), grpc_port=0), settings, on_progress=print
-    )
-    yield state
-    lifecycle.stop(settings)
+ROOT = Path(__file__).parents[3]
 
 
 # Triton's client

@@ -1,9 +1,8 @@
-"""The real server: Ray Serve behind HAProxy, two registered models, started detached once for all tests here."""
+"""The real server: Ray Serve behind HAProxy, two registered models."""
 
 import contextlib
 import os
 import signal
-import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,11 +16,10 @@ import pytest
 from PIL import Image
 
 from drillyard.core import processes
-from drillyard.core.errors import ExitCode, UsageError
+from drillyard.core.errors import UsageError
 from drillyard.core.settings import Settings
 from serving import lifecycle
 from serving.bench.pictures import file_of_size
-from serving.lifecycle import ServerFailedError
 from serving.recipes import laptop
 from serving.state import ServerState
 from tests.serving.test_people import png_that_claims
@@ -31,17 +29,6 @@ from tests.support.sockets import free_port
 
 pytestmark = pytest.mark.integration
 QUICK_S = 2.0  # "quickly", on two cores that other tests may share
-
-
-@pytest.fixture(scope="module")
-def server(settings: Settings) -> Iterator[ServerState]:
-    told: list[str] = []
-    state = lifecycle.start_detached(
-        laptop("fraud", "vision", port=free_port(), grpc_port=free_port()), settings, on_progress=told.append
-    )
-    assert told[-1] == "ready"
-    yield state
-    lifecycle.stop(settings)
 
 
 class Reply:
@@ -247,47 +234,3 @@ def test_killed_replicas_are_replaced(server: ServerState) -> None:
                 assert "error" in reply.json
         time.sleep(0.2)
     assert_still_good(server)
-
-
-def listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def test_a_killed_supervisor_leaves_nothing_that_the_next_command_does_not_end(
-    server: ServerState, settings: Settings
-) -> None:
-    """Must stay last but one: it ends the module's server."""
-    os.kill(server.pid, signal.SIGKILL)
-    deadline = time.monotonic() + 10
-    while processes.is_running(server.pid, server.pid_started) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert lifecycle.status(settings) is None
-    assert lifecycle.stop(settings) == server
-    assert processes.belonging_to(server.run_dir) == []
-    assert not server.run_dir.exists()
-    assert not listens(server.port)
-
-
-def test_start_again_and_stop_leave_nothing(server: ServerState, settings: Settings) -> None:
-    """Same home and port once more, then SIGINT to the whole process group as a terminal's Ctrl-C sends it."""
-    again = lifecycle.start_detached(laptop("fraud", port=server.port, grpc_port=0), settings, on_progress=print)
-    assert_still_good(again)
-    os.killpg(again.pid, signal.SIGINT)
-    deadline = time.monotonic() + 20
-    while processes.is_running(again.pid, again.pid_started) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert lifecycle.status(settings) is None
-    assert not settings.server_state.exists()
-    assert processes.belonging_to(again.run_dir) == []
-    assert not again.run_dir.exists()
-    assert not listens(again.port)
-
-
-def test_a_model_that_cannot_be_had_ends_the_start_with_its_reason(settings: Settings) -> None:
-    config = laptop("nothing", port=free_port(), grpc_port=free_port())
-    with pytest.raises(ServerFailedError, match="model nothing@champion is not in the registry") as caught:
-        lifecycle.start_detached(config, settings, on_progress=print)
-    assert caught.value.exit_code == ExitCode.USAGE
-    assert lifecycle.status(settings) is None
-    assert not settings.server_state.exists()

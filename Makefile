@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+GENERATED := README.md docs/*.md designs/README.md designs/*/README.md
 
 # No telemetry leaves the machine (see README).
 export RAY_USAGE_STATS_ENABLED ?= 0
@@ -12,6 +13,7 @@ export DO_NOT_TRACK ?= 1
 
 .PHONY: help setup demo check format test test-unit test-integration mlflow constraints proto clean drill-selftest drill-catalogue
 .PHONY: bench-train bench-fraud bench-vision bench-serve bench-faults bench-overload bench-autoscale
+.PHONY: bench-parts bench-variants evidence
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -27,17 +29,22 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)  ## train, serve and drill both example systems
 	$(BIN)/drillyard demo
 
-check: $(STAMP)  ## format, lint, types, import rule, generated docs
+check: $(STAMP)  ## format, lint, types, import rule, generated docs, the designs' numbers
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/cog --check README.md docs/*.md
+	$(BIN)/cog --check $(GENERATED)
+	$(BIN)/drillyard design verify --quiet
 
 format: $(STAMP)  ## put format, lint fixes and generated docs right
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
-	$(BIN)/cog -r README.md docs/*.md
+	$(BIN)/cog -r $(GENERATED)
+
+evidence: $(STAMP)  ## renew the designs' evidence and numbers from docs/results; ARGS=--measure times the ratios again
+	$(BIN)/drillyard design collect --rewrite $(ARGS)
+	$(BIN)/cog -r $(GENERATED)
 
 test: test-unit test-integration  ## the whole required suite
 
@@ -56,8 +63,8 @@ mlflow: $(STAMP)  ## MLflow's page on this folder's runs, at http://127.0.0.1:50
 bench-train: $(STAMP)  ## Ray Train against torchrun and against a naive loop
 	$(BIN)/python -m pipelines.bench_train
 
-bench-fraud: $(STAMP)  ## five seeds of the fraud model, baselines beside
-	$(BIN)/python -m pipelines.bench_model fraud
+bench-fraud: $(STAMP)  ## five seeds of the fraud model, baselines beside; ARGS="--recipe unfiltered" for another recipe
+	$(BIN)/python -m pipelines.bench_model fraud $(ARGS)
 
 drill-catalogue: $(STAMP)  ## every drill for every system (some 20 minutes), into docs/results
 	$(BIN)/drillyard drill all --out docs/results $(ARGS)
@@ -76,6 +83,17 @@ bench-autoscale: $(STAMP)  ## how fast replicas follow a tenfold step of the loa
 
 bench-vision: $(STAMP)  ## accuracy and time of a vision recipe, such as ARGS="--recipe cifar --data-dir FOLDER"
 	$(BIN)/python -m pipelines.bench_model vision $(ARGS)
+
+bench-parts: $(STAMP)  ## what each part of fast training gives: the loop without it over the loop with all
+	$(BIN)/python -m pipelines.bench_parts $(ARGS)
+
+bench-variants: $(STAMP)  ## quality of the recipes that the designs weigh against each other
+	set -e; for recipe in base small deep coarse base-int8; do \
+	  $(BIN)/python -m pipelines.bench_model vision --recipe $$recipe --seeds 2 $(ARGS); \
+	done
+	set -e; for recipe in large single; do \
+	  $(BIN)/python -m pipelines.bench_model fraud --recipe $$recipe $(ARGS); \
+	done
 
 bench-serve: $(STAMP)  ## the server against others (needs wrk), such as ARGS="--servers drillyard-2,fastapi"
 	$(BIN)/python -m serving.bench $(ARGS)

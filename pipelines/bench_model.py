@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def _measure(name: str, recipe_name: str | None, seeds: int, workers: int, settings: Settings) -> dict[str, Any]:
-    from pipelines import export, system, trainer
+    from pipelines import export, quantize, system, trainer
     from pipelines.graph import predictor
 
     origin = provenance.stamp()  # now: the files may change while this runs
@@ -61,8 +61,12 @@ def _measure(name: str, recipe_name: str | None, seeds: int, workers: int, setti
             model = seeded.model.build(data.labels)
             model.load_state_dict(trained.weights)
             the_system.calibrate(model.eval(), data)
-            export.export(model.serving(), seeded.model.spec(data.labels), folder / "model.onnx")
-            evaluation = the_system.evaluate(predictor(folder / "model.onnx"), data, folder, seed)
+            graph = folder / "model.onnx"
+            export.export(model.serving(), seeded.model.spec(data.labels), graph)
+            if seeded.int8:
+                exact = graph.rename(folder / "exact.onnx")
+                quantize.quantize(exact, graph, data.train.inputs)
+            evaluation = the_system.evaluate(predictor(graph), data, folder, seed)
         parameters = sum(weight.numel() for weight in model.parameters())
         row = {
             "seed": seed,

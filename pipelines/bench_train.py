@@ -51,8 +51,8 @@ def main() -> None:
         for number in range(options.rounds):
             contenders: list[tuple[str, Callable[[], float]]] = [
                 ("ray", lambda: _ray(fast)),
-                ("torchrun", lambda: _torchrun(fast, loop.KEEP_MEMORY)),
-                ("naive", lambda: _torchrun(naive, {})),
+                ("torchrun", lambda: under_torchrun(fast, loop.KEEP_MEMORY)),
+                ("naive", lambda: under_torchrun(naive, {})),
             ]
             # Each round starts with another contender, so that none always runs on the machine's better moments.
             for name, measure in contenders[number % 3 :] + contenders[: number % 3]:
@@ -73,11 +73,12 @@ def _ray(job: Job) -> float:
     return _second_epoch([asdict(record) for record in trained.records if record.validation_loss is not None], job)
 
 
-def _torchrun(job: Job, allocator: dict[str, str]) -> float:
+def under_torchrun(job: Job, allocator: dict[str, str], workers: int = 2) -> float:
+    """Images a second of the second epoch, without Ray."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "job.json"
         path.write_text(json.dumps(asdict(job)))
-        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(workers)]
         environment = {**os.environ, **allocator, "OMP_NUM_THREADS": "1"}
         done = subprocess.run(
             [*command, "-m", "pipelines.torchrun", str(path)],

@@ -1,4 +1,5 @@
 """The training loop under torchrun, without Ray: what `make bench-train` holds Ray Train against.
+`make bench-parts` takes parts of it away.
 
 torchrun --nproc_per_node 2 -m pipelines.torchrun JOB    (JOB: a pickle-free JSON file made by bench_train)
 """
@@ -31,11 +32,14 @@ class Job:
     epochs: int
     precision: str
     channels_last: bool
+    batch_size: int | None = None  # over all workers; None: the recipe's
 
     def made(self) -> Recipe:
         recipe = system.get(self.system).recipe(self.recipe)
         precision: Any = self.precision
         train = replace(recipe.train, epochs=self.epochs, precision=precision, channels_last=self.channels_last)
+        if self.batch_size is not None:
+            train = replace(train, batch_size=self.batch_size)
         return replace(recipe, dataset=self.dataset, train=train)
 
     def arrays(self) -> tuple[tuple[str, ...], Arrays, Arrays]:

@@ -59,6 +59,26 @@ def small() -> Recipe:
     )
 
 
+def deep() -> Recipe:
+    """A fourth stage: more layers, on maps that shrink to one pixel."""
+    return replace(
+        base(),
+        name="deep",
+        purpose="base with a fourth stage: what two more convolutions bring",
+        model=replace(_GREY, widths=(32, 128, 128, 128)),
+    )
+
+
+def coarse() -> Recipe:
+    """Images of half the pixels, in training and when served."""
+    return replace(
+        base(),
+        name="coarse",
+        purpose="base on images of 20x20: half the pixels, in training and when served",
+        model=replace(_GREY, image_size=20, augmentation=Augmentation(crop_padding=1, sizes=((0.5, 16),))),
+    )
+
+
 def cifar() -> Recipe:
     """Colour photographs in ten minutes of two cores."""
     return Recipe(
@@ -108,6 +128,8 @@ RECIPES: Mapping[str, Callable[[], Recipe]] = {
     "base": base,
     "base-int8": base_int8,
     "small": small,
+    "deep": deep,
+    "coarse": coarse,
     "cifar": cifar,
     "cifar-large": cifar_large,
     "smoke": smoke,

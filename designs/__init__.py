@@ -1,17 +1,20 @@
 """The question, the design and its measured answers; one folder a system."""
 
 import importlib
-import pkgutil
-from importlib.util import find_spec
+from pathlib import Path
 
 from designs.design import Design
 from drillyard.core.errors import UsageError
 
 
 def names() -> list[str]:
-    """Every design there is: the packages of this folder that have a `design` module."""
-    packages = [module.name for module in pkgutil.iter_modules(__path__) if module.ispkg]
-    return sorted(name for name in packages if find_spec(f"designs.{name}.design") is not None)
+    """Every design there is: the folders here that hold a `design.py`."""
+    return sorted(path.parent.name for folder in __path__ for path in Path(folder).glob("*/design.py"))
+
+
+def systems() -> list[str]:
+    """The designs of one registered model each."""
+    return [name for name in names() if get(name).is_system]
 
 
 def get(name: str) -> Design:

@@ -1,11 +1,13 @@
 """Score a card transaction while the customer waits."""
 
 from designs.design import Design
+from designs.fraud import figures, interview, records
 from drillyard.core.load import Load
 from drillyard.core.slo import DrillPlan, Slo
 
 DESIGN = Design(
     name="fraud",
+    title="Fraud scoring",
     question="Score every card payment for fraud within the time that an authorisation leaves, without labels.",
     drill=DrillPlan(
         model="fraud",
@@ -13,4 +15,15 @@ DESIGN = Design(
         # An authorisation takes some 100 ms end to end; the score may use half of it once in a hundred times.
         slo=Slo(p50_ms=10, p99_ms=50, max_error_rate=0.001),
     ),
+    inputs=figures.INPUTS,
+    evidence=(*figures.QUALITY, *figures.SERVING, *figures.CLAIMS),
+    estimates=figures.ESTIMATES,
+    bounds=figures.BOUNDS,
+    rate_key="peak_rps",
+    replicas_key="replicas_count",
+    decisions=records.DECISIONS,
+    failures=records.FAILURES,
+    drills=interview.DRILLS,
+    rubric=interview.RUBRIC,
+    questions=interview.QUESTIONS,
 )

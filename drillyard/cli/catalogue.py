@@ -35,7 +35,7 @@ def run_all(
 
     console, where = Console(quiet), settings()
     chosen = [drills.get(name) for name in names or drills.CATALOGUE]
-    plans = {name: designs.get(name).drill for name in systems or designs.names()}
+    plans = {name: designs.get(name).drill for name in systems or designs.systems()}
     folder = out or where.reports
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in plans}
     started = time.monotonic()

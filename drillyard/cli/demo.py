@@ -32,7 +32,7 @@ def demo(
     import designs
 
     console, where = Console(quiet), settings(data_dir)
-    plans = {name: designs.get(name).drill for name in designs.names()}
+    plans = {name: designs.get(name).drill for name in designs.systems()}
 
     console.stage("1/4  data")
     fetch_s = _fetch(list(plans), where, console)

@@ -18,7 +18,7 @@ from loadtests.search import PRECISION, highest_valid
 from tests.loadtests.support.builders import make_plan, make_result
 
 ONE_CORE_RPS = 3000  # what the self-test holds the generator to
-SYSTEMS = {name: designs.get(name).drill for name in designs.names()}
+SYSTEMS = {name: designs.get(name).drill for name in designs.systems()}
 # A design that nobody has written yet: nothing in the catalogue may know the others by name.
 SYSTEMS["ranking"] = DrillPlan(
     model="ranking",

@@ -1,0 +1,23 @@
+"""Names that a design may refer to: drills and faults, metrics, tests."""
+
+from designs.evidence import ROOT
+from loadtests import drills as catalogue
+from loadtests import faults
+from serving import catalogue as exported
+
+
+def drills() -> frozenset[str]:
+    """Every drill and every fault of their catalogues."""
+    return frozenset(catalogue.CATALOGUE) | frozenset(faults.FAULTS)
+
+
+def metrics() -> frozenset[str]:
+    """Every metric that the server exports."""
+    return frozenset(metric.exposed_name for metric in exported.ALL)
+
+
+def has_test(name: str) -> bool:
+    """Whether `tests/folder/test_file.py::test_name` exists."""
+    path, _, function = name.partition("::")
+    file = ROOT / path
+    return file.is_file() and f"def {function}(" in file.read_text()

@@ -1,0 +1,1 @@
+"""The serving tier itself: what stands between a request and a model."""

@@ -12,7 +12,7 @@ export MLFLOW_DISABLE_TELEMETRY ?= true
 export DO_NOT_TRACK ?= 1
 
 .PHONY: help setup demo check format test test-unit test-integration mlflow constraints proto clean drill-selftest drill-catalogue
-.PHONY: bench-train bench-fraud bench-vision bench-serve bench-faults bench-overload bench-autoscale
+.PHONY: bench-train bench-fraud bench-vision bench-serve bench-faults bench-overload bench-autoscale bench-issues
 .PHONY: bench-parts bench-variants evidence
 
 help:  ## list the targets
@@ -77,6 +77,9 @@ bench-faults: $(STAMP)  ## kill and freeze what serves, under load; what was los
 
 bench-overload: $(STAMP)  ## goodput at twice the capacity, and how fast the rest is refused
 	$(BIN)/python -m loadtests.bench_overload $(ARGS)
+
+bench-issues: $(STAMP)  ## known production failures, broken and mended, such as ARGS="--issues retry-storm"
+	$(BIN)/python -m loadtests.bench_issues $(ARGS)
 
 bench-autoscale: $(STAMP)  ## how fast replicas follow a tenfold step of the load
 	$(BIN)/python -m loadtests.bench_autoscale $(ARGS)

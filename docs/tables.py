@@ -253,6 +253,37 @@ def faults() -> str:
     return f"{table(head, rows)}\n\n{content['rate_rps']:.0f} requests/s. {_origin(content)}"
 
 
+def issue_pack() -> str:
+    """Each known failure: symptom, what shows it, cure."""
+    from loadtests.issues import ISSUES
+
+    rows = []
+    for make in ISSUES.values():
+        issue = make("any")
+        rows.append([f"`{issue.name}`", issue.symptom, issue.shows, issue.fix])
+    return table(["issue", "symptom", "what shows it", "cure"], rows)
+
+
+def recipes_of_issues() -> str:
+    """The named changes of a server's settings."""
+    from serving.mistakes import CHANGES
+
+    rows = [[f"`{name}`", " ".join((change.__doc__ or "").split())] for name, change in CHANGES.items()]
+    return table(["recipe", "what it changes"], rows)
+
+
+def issue_results() -> str:
+    """Both sides of each issue, from the measured results."""
+    content = _result("bench-issues")
+    rows = []
+    for issue in content["issues"]:
+        for place, figure in enumerate(issue["figures"]):
+            cells = ["" if figure[side] is None else f"{figure[side]:,.2f}" for side in ("broken", "fixed")]
+            head = [f"`{issue['issue']}`", issue["verdict"]] if place == 0 else ["", ""]
+            rows.append([*head, figure["words"], *cells])
+    return f"{table(['issue', 'verdict', 'figure', 'broken', 'mended'], rows)}\n\n{_origin(content)}"
+
+
 def fault_catalogue() -> str:
     """Every fault that can strike during a drill."""
     from loadtests.faults import FAULTS

@@ -9,8 +9,6 @@ import argparse
 import json
 import os
 import sys
-import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +18,12 @@ from drillyard.core.settings import Settings
 from drillyard.core.slo import DrillPlan, Slo
 from loadtests.bench_server import samples, server
 from loadtests.launch import run_drill
+from loadtests.replica_watch import watching
 from loadtests.target import Target
 
 MODEL = "vision"
 SLO = Slo(p50_ms=25, p99_ms=100, max_error_rate=0.0)  # what the vision design promises, and no lost request
 MOST, STEP = 3, 10
-WATCH_S = 0.25  # each look reads all of /proc
 
 
 def main() -> None:
@@ -49,7 +47,7 @@ def main() -> None:
         ):
             load = Load(rate_rps=options.rate * times, duration_s=seconds)
             plan = DrillPlan(model=MODEL, load=load, slo=SLO)
-            phases.append({"phase": name, **_drilled(plan, target, folder, settings)})
+            phases.append({"phase": name, "rate_rps": load.rate_rps, **_drilled(plan, target, folder, settings)})
             sys.stderr.write(f"{phases[-1]}\n")
     path = settings.reports / "bench-autoscale.json"
     path.write_text(json.dumps({**origin, "phases": phases}, indent=2) + "\n")
@@ -58,37 +56,16 @@ def main() -> None:
 
 def _drilled(plan: DrillPlan, target: Target, folder: Path, settings: Settings) -> dict[str, Any]:
     """One phase: what became of its requests, and when the number of replicas changed (seconds from its start)."""
-    changes: list[tuple[float, int]] = []
-    begun, ended = threading.Event(), threading.Event()
-
-    def watch() -> None:
-        begun.wait()
-        started = time.monotonic()
-        while not ended.wait(WATCH_S):
-            count = len(target.replicas())
-            if not changes or changes[-1][1] != count:
-                changes.append((round(time.monotonic() - started, 1), count))
-
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
     out = settings.reports / "autoscale-drill.json"
-    result = run_drill(
-        plan,
-        url=target.url,
-        samples=folder,
-        out=out,
-        on_progress=lambda progress: begun.set() if progress.phase == "drill" else None,
-    )
-    ended.set()
-    watcher.join()
+    with watching(target) as watch:
+        result = run_drill(plan, url=target.url, samples=folder, out=out, on_progress=watch.follow)
     return {
-        "load": plan.load.words,
         "requests": result.requests,
         "failed": result.errors,
         "error_counts": result.error_counts,
         "p99_ms": result.p99_ms,
         "late_sends": result.late_sends,
-        "replicas": changes,
+        "replicas": watch.changes,
     }
 
 

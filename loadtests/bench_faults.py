@@ -56,7 +56,6 @@ def measure(fault: Fault, target: Target, plan: DrillPlan, folder: Path) -> dict
     plan = plan.model_copy(update={"strikes": (Strike(fault=fault.name, at_s=STRIKE_AT_S),)})
     out = target.settings.reports / f"fault-{fault.name}.json"
     result = run_drill(plan, url=target.url, samples=folder, out=out, target=target)
-    (mark,) = result.faults
     return {
         "fault": fault.name,
         "purpose": fault.purpose,
@@ -69,14 +68,8 @@ def measure(fault: Fault, target: Target, plan: DrillPlan, folder: Path) -> dict
         "max_ms": result.max_ms,
         "late_sends": result.late_sends,
         "disturbed_s": disturbed_s(result),
-        "detected_after_s": _since(mark.struck_s, mark.detected_s),
-        "recovered_after_s": _since(mark.struck_s, mark.recovered_s),
-        "whole_again_s": _since(mark.struck_s, mark.whole_s),
+        **result.extra["faults"][fault.name],
     }
-
-
-def _since(struck_s: float, then_s: float | None) -> float | None:
-    return None if then_s is None else round(then_s - struck_s, 1)
 
 
 def _line(row: dict[str, Any]) -> str:

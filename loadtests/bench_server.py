@@ -6,21 +6,25 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from drillyard.core.settings import Settings
-from loadtests.target import drillyard
+from loadtests.injections import must
 
 
 @contextmanager
-def server(model: str, *, port: int, replicas: int, max_replicas: int | None = None) -> Iterator[None]:
-    """`drillyard serve up`, and `serve down` at the end. Raises CalledProcessError when it does not start."""
+def server(
+    model: str, *, port: int, replicas: int, max_replicas: int | None = None, recipe: str | None = None
+) -> Iterator[None]:
+    """`drillyard serve up`, and `serve down` at the end. Raises InvalidMeasurement when it does not start."""
     ports = ["--port", str(port), "--grpc-port", str(port + 1)]
     up = ["serve", "up", model, "--detach", "--replicas", str(replicas), *ports]
     if max_replicas is not None:
         up += ["--max-replicas", str(max_replicas)]
-    drillyard(*up).check_returncode()
+    if recipe is not None:
+        up += ["--recipe", recipe]
+    must(*up)
     try:
         yield
     finally:
-        drillyard("serve", "down").check_returncode()
+        must("serve", "down")
 
 
 def samples(settings: Settings, model: str) -> Path:

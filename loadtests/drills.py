@@ -8,8 +8,9 @@ from loadtests.entry import Drill
 from loadtests.omission import OMISSION
 from loadtests.scenarios import SCENARIOS
 from loadtests.shaped import SHAPED
+from loadtests.struck import STRUCK, TRAFFIC
 
-CATALOGUE: dict[str, Drill] = {drill.name: drill for drill in (*SHAPED, *SCENARIOS, OMISSION)}
+CATALOGUE: dict[str, Drill] = {drill.name: drill for drill in (*SHAPED, *SCENARIOS, OMISSION, *STRUCK, *TRAFFIC)}
 
 
 def get(name: str) -> Drill:

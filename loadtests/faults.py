@@ -23,6 +23,8 @@ class Fault:
     lasts_s: float = 0.0  # between entering and leaving
     replaces: bool = False  # struck processes are replaced; else the same ones go on
     may_fail: bool = False  # lost requests are expected, and stated
+    serve: tuple[str, ...] = ("--replicas", "2")  # options of `drillyard serve up` that it needs
+    special: bool = False  # it needs a server that was started for it, so no drill of the catalogue has it
 
 
 def at_once(inject: Inject) -> Prepare:
@@ -56,6 +58,7 @@ FAULTS = {
             name="leak-replica",
             purpose="one of two replicas leaks 1.25 GiB: its health check fails and it is replaced",
             prepare=at_once(injections.leak_in(Target.replicas, 5 * 2**28)),
+            special=True,
             lasts_s=30.0,
             replaces=True,
         ),
@@ -79,6 +82,7 @@ FAULTS = {
             prepare=at_once(neighbour.hot),
             lasts_s=10.0,
             may_fail=True,
+            serve=(),
         ),
         Fault(
             name="cold-start",

@@ -13,7 +13,7 @@ from threading import Event, Thread
 
 from drillyard.core.errors import InvalidMeasurement, ServiceUnreachable, UsageError
 from loadtests.leak import leak
-from loadtests.target import Target, drillyard
+from loadtests.target import Target, drillyard, serves_requests
 
 Find = Callable[[Target], list[int]]
 Inject = Callable[[Target, Event], AbstractContextManager[None]]
@@ -77,18 +77,25 @@ def slow(find: Find, *, still_s: float, period_s: float) -> Inject:
     return inject
 
 
-def roll(find: Find, *, patience_s: float = 60.0) -> Inject:
-    """SIGTERM to one after the other, each once the one before was replaced: a rolling update without draining."""
+def roll(
+    find: Find, *, serves: Callable[[int], bool] = serves_requests, settle_s: float = 2.0, patience_s: float = 60.0
+) -> Inject:
+    """SIGTERM to one after the other, each once the one before was replaced: a rolling update without draining.
+
+    A successor counts when it serves, and `settle_s` later, in which the proxy learns of it.
+    """
 
     @contextmanager
     def inject(target: Target, over: Event) -> Iterator[None]:
         before = _some(find, target)
         for pid in before:
+            known = set(find(target))
             _signal([pid], signal.SIGTERM)
             deadline = time.monotonic() + patience_s
-            while (pid in (now := find(target)) or len(now) < len(before)) and not over.wait(_POLL_S):
+            while not any(serves(new) for new in find(target) if new not in known) and not over.wait(_POLL_S):
                 if time.monotonic() > deadline:
                     raise InvalidMeasurement(f"process {pid} was not replaced within {patience_s:g} s")
+            over.wait(settle_s)
         yield
 
     return inject

@@ -12,7 +12,7 @@ from drillyard.core import budget
 from drillyard.core.errors import ExitCode, InvalidMeasurement, ServiceUnreachable, UsageError
 from drillyard.core.load import Load
 from drillyard.core.slo import DrillPlan, DrillResult
-from loadtests import traffic
+from loadtests import scrape, traffic
 from loadtests.arrivals import schedule
 from loadtests.child import generator
 from loadtests.hypothesis import put_to_the_test
@@ -55,11 +55,13 @@ def run_drill(
         on_progress(progress)
 
     with strikes.prepared():
+        before = scrape.read(url, api_key)
         result = _generate(plan, url=url, samples=samples, out=out, api_key=api_key, on_progress=follow)
         blows = strikes.finish()
-    if blows:
-        result = put_to_the_test(budget.scored(marked(result, blows)))
-        out.write_text(result.model_dump_json(indent=2) + "\n")
+    counted = scrape.figures(before, scrape.read(url, api_key))
+    result = result.model_copy(update={"extra": {**result.extra, "server": counted}})
+    result = put_to_the_test(budget.scored(marked(result, blows)))
+    out.write_text(result.model_dump_json(indent=2) + "\n")
     return result
 
 

@@ -35,7 +35,18 @@ def marked(result: DrillResult, blows: list[Blow]) -> DrillResult:
     seconds = disturbed(result)
     ends = [after.struck_s for _, after in pairwise(blows)] + [float(len(seconds))]
     marks = tuple(_mark(blow, seconds, end) for blow, end in zip(blows, ends, strict=True))
-    return result.model_copy(update={"faults": marks})
+    figures = {mark.fault: _durations(mark) for mark in marks}
+    return result.model_copy(update={"faults": marks, "extra": {**result.extra, "faults": figures}})
+
+
+def _durations(mark: FaultMark) -> dict[str, float | None]:
+    """Seconds from the blow; of several blows of one fault, the last one's."""
+    ends = {
+        "detected_after_s": mark.detected_s,
+        "recovered_after_s": mark.recovered_s,
+        "whole_again_s": mark.whole_s,
+    }
+    return {name: None if end_s is None else round(end_s - mark.struck_s, 1) for name, end_s in ends.items()}
 
 
 def _mark(blow: Blow, seconds: list[bool], end_s: float) -> FaultMark:

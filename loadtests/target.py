@@ -12,10 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+import psutil
+
 from drillyard.core import processes
 from drillyard.core.errors import ServiceUnreachable
 from drillyard.core.settings import NO_TELEMETRY, Settings
 
+REPLICA_PORTS = range(30000, 40000)  # Ray Serve's direct ingress over HTTP
 CONTROLLER, HAPROXY = "ray::ServeController", "/haproxy -"
 
 
@@ -61,6 +64,15 @@ class Target:
                 if words in command:
                     found.append(pid)
         return sorted(found)
+
+
+def serves_requests(pid: int) -> bool:
+    """Whether a replica listens on its HTTP port, which it does once its model has answered."""
+    try:
+        sockets = psutil.Process(pid).net_connections("tcp")
+    except psutil.Error:  # it ended meanwhile
+        return False
+    return any(each.status == psutil.CONN_LISTEN and each.laddr.port in REPLICA_PORTS for each in sockets)
 
 
 def drillyard(*arguments: str) -> "subprocess.CompletedProcess[bytes]":

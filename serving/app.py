@@ -73,7 +73,7 @@ def _scaling(config: ServeConfig) -> dict[str, Any]:
         "max_replicas": scaling.max_replicas,
         "target_ongoing_requests": scaling.target_ongoing_requests,
         "look_back_period_s": scaling.look_back_s,
-        "metrics_interval_s": scaling.look_back_s / 4,
+        "metrics_interval_s": scaling.push_s,
         "upscale_delay_s": scaling.upscale_delay_s,
         "downscale_delay_s": scaling.downscale_delay_s,
     }

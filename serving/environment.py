@@ -37,7 +37,7 @@ def server_environment(
     tunable = {
         **NO_TELEMETRY,
         "RAY_SERVE_HAPROXY_NBTHREAD": "1",  # more threads than it needs take the replicas' cores
-        "RAY_SERVE_HAPROXY_RETRIES": "3",
+        "RAY_SERVE_HAPROXY_RETRIES": str(config.replays),
         # Inference is idempotent: a replay is safe. Answers are not replayed, whatever their code: a 503 or 504 asked
         # again of a busy server would make it busier.
         "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response junk-response response-timeout",

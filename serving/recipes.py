@@ -39,12 +39,13 @@ class Autoscaling:
     # Of each replica, on average. With random arrivals and equal service times (M/D/1) 4 are under way at 0.88 of what
     # a replica can do; far below max_ongoing_requests, since bursts beyond that are refused while a replica starts.
     target_ongoing_requests: float = 4.0
+    push_s: float = 0.5  # between two reports of a replica
     look_back_s: float = 2.0  # over which requests under way are averaged
     upscale_delay_s: float = 1.0  # how long there must be too many before replicas are added
     downscale_delay_s: float = 60.0  # how long there must be too few before one is ended
 
     def __post_init__(self) -> None:
-        for name in ("max_replicas", "target_ongoing_requests", "look_back_s"):
+        for name in ("max_replicas", "target_ongoing_requests", "push_s", "look_back_s"):
             if not getattr(self, name) > 0:
                 raise UsageError(f"autoscaling.{name}", getattr(self, name), "a number above 0")
         for name in ("upscale_delay_s", "downscale_delay_s"):
@@ -72,6 +73,7 @@ class ServeConfig:
     max_ongoing_requests: int = 64  # a replica is given at most so many at once, the rest wait in HAProxy
     queue_timeout_s: float = 0.02  # how long they wait there before they are answered 503
     answer_timeout_s: float = 3.0  # how long a replica may take before its request is given to another, then 503
+    replays: int = 3  # how often a request whose replica was lost is given to another
     max_queued_requests: int = 512  # requests from the front wait in it for a place; above so many, 503
     max_body_bytes: int = 16 * 2**20  # larger bodies are answered 413 unread
     max_rows: int = 4096  # rows of one request
@@ -82,6 +84,7 @@ class ServeConfig:
     drain_s: float = 5.0  # how long answers under way may take when the server ends
     watch_s: float | None = None  # between two looks at the registry, to follow its champions; None: only when told
     start_timeout_s: float = 120.0  # from the first process to ready
+    wrong_on_purpose: bool = False  # of the issue pack (mistakes.py): may break what would otherwise be refused
     object_store_bytes: int = 200 * 2**20  # Ray's shared memory; requests do not pass through it
 
     def __post_init__(self) -> None:
@@ -113,7 +116,7 @@ class ServeConfig:
         if (self.tls_cert is None) != (self.tls_key is None):
             raise UsageError("tls", str(self.tls_cert or self.tls_key), "a certificate and its private key, or neither")
 
-        if self.max_ongoing_requests <= self.batching.max_rows:
+        if self.max_ongoing_requests <= self.batching.max_rows and not self.wrong_on_purpose:
             valid = (
                 f"more than batching.max_rows, {self.batching.max_rows}: else batches of one-row requests never fill"
             )

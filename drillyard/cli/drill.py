@@ -5,11 +5,13 @@ from typing import Annotated, Any
 
 import typer
 
-from drillyard.cli import catalogue
+from drillyard.cli import catalogue, issues
 from drillyard.cli.console import Console, JsonOption, QuietOption, settings, write_json
 
 app = typer.Typer(help="Load a served model and score it against its SLO.", no_args_is_help=True)
 app.command("all")(catalogue.run_all)
+for command in (issues.issues, issues.issue):
+    app.command()(command)
 
 
 @app.command("list")

@@ -31,6 +31,9 @@ def up(
     watch: Annotated[
         float | None, typer.Option(help="Follow the registry's champions, looking every so many seconds.", min=1)
     ] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="A named change of the settings from the issue pack, many wrong on purpose.")
+    ] = None,
     detach: Annotated[bool, typer.Option("--detach", help="Return when ready; the server goes on.")] = False,
     quiet: QuietOption = False,
     json_path: JsonOption = None,
@@ -45,7 +48,7 @@ def up(
     from dataclasses import replace
 
     from drillyard.core.contract import ModelRef
-    from serving import lifecycle
+    from serving import lifecycle, mistakes
     from serving.recipes import Autoscaling, is_loopback, laptop
     from serving.state import ServerState
 
@@ -66,6 +69,8 @@ def up(
         access_log_share=access_log,
         watch_s=watch,
     )
+    if recipe is not None:
+        config = mistakes.get(recipe)(config)
 
     def ready(state: ServerState) -> None:
         console.result(_describe(state))

@@ -72,7 +72,8 @@ def test_a_rolling_restart_waits_for_the_successor_before_it_goes_on(server: Ser
         second.wait(5)
         server.replica()
 
-    with server.meanwhile(replace), injections.roll(Target.replicas)(server.target, NEVER):
+    roll = injections.roll(Target.replicas, serves=lambda _: True, settle_s=0)
+    with server.meanwhile(replace), roll(server.target, NEVER):
         assert alive_when_replaced == [True]
         assert len(set(server.target.replicas()) - {first.pid, second.pid}) == 2
 

@@ -59,34 +59,39 @@ def test_a_fault_that_outlasts_the_load_is_undone_with_it(server: Server) -> Non
 
 
 @contextmanager
-def noted(undone: list[str]) -> Iterator[None]:
+def noted(undone: list[str], entered: Event) -> Iterator[None]:
     try:
+        entered.set()
         yield
     finally:
         undone.append("injection")
 
 
-def catalogue_with(monkeypatch: pytest.MonkeyPatch, undone: list[str]) -> None:
+def catalogue_with(monkeypatch: pytest.MonkeyPatch, undone: list[str]) -> Event:
+    """A fault that does nothing and tells when it is undone; the event is set when it strikes."""
+    entered = Event()
+
     @contextmanager
     def prepare(_: object) -> Iterator[object]:
         try:
-            yield lambda target, over: noted(undone)
+            yield lambda target, over: noted(undone, entered)
         finally:
             undone.append("preparation")
 
     fault = faults.Fault(name="noted", purpose="", prepare=prepare, lasts_s=60)  # type: ignore[arg-type]
     monkeypatch.setitem(faults.FAULTS, "noted", fault)
+    return entered
 
 
 def test_ctrl_c_undoes_the_injection_first_and_then_what_was_prepared(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     undone: list[str] = []
-    catalogue_with(monkeypatch, undone)
+    entered = catalogue_with(monkeypatch, undone)
     struck = strikes(server, Strike(fault="noted", at_s=0), answers=False)
     with pytest.raises(KeyboardInterrupt), struck.prepared():  # noqa: PT012
         struck.follow(line(0.1))
-        time.sleep(0.3)
+        assert entered.wait(10)
         raise KeyboardInterrupt
     assert undone == ["injection", "preparation"]
 
@@ -104,9 +109,9 @@ def test_a_strike_that_never_came_leaves_no_mark(server: Server, monkeypatch: py
 def test_a_strike_that_cannot_be_carried_out_ends_the_drill(server: Server) -> None:
     struck = strikes(server, Strike(fault="kill-haproxy", at_s=0))
     with pytest.raises(ServiceUnreachable, match="a process to strike"), struck.prepared():  # noqa: PT012
-        struck.follow(line(0.1))
-        time.sleep(0.3)
-        struck.follow(line(1.1))
+        for second in range(100):
+            struck.follow(line(0.1 + second))
+            time.sleep(0.1)
 
 
 def test_strikes_need_a_server_and_a_known_fault(server: Server) -> None:

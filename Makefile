@@ -13,6 +13,7 @@ export DO_NOT_TRACK ?= 1
 
 .PHONY: help setup demo check format test test-unit test-integration mlflow constraints proto clean drill-selftest drill-catalogue
 .PHONY: bench-train bench-fraud bench-vision bench-serve bench-faults bench-overload bench-autoscale bench-issues
+.PHONY: bench-twin
 .PHONY: bench-parts bench-variants evidence
 
 help:  ## list the targets
@@ -80,6 +81,9 @@ bench-overload: $(STAMP)  ## goodput at twice the capacity, and how fast the res
 
 bench-issues: $(STAMP)  ## known production failures, broken and mended, such as ARGS="--issues retry-storm"
 	$(BIN)/python -m loadtests.bench_issues $(ARGS)
+
+bench-twin: $(STAMP)  ## the twin's predictions beside measurements that it was not calibrated on
+	$(BIN)/python -m designs.twin.bench $(ARGS)
 
 bench-autoscale: $(STAMP)  ## how fast replicas follow a tenfold step of the load
 	$(BIN)/python -m loadtests.bench_autoscale $(ARGS)

@@ -322,6 +322,32 @@ def overload() -> str:
     return f"{table(head, rows)}\n\nMedians over the rounds: {bars}. {_origin(content)}"
 
 
+def twin() -> str:
+    """Predicted against measured on loads that the twin was not calibrated on; a note while there is no result."""
+    if not (RESULTS / "bench-twin.json").exists():
+        return "Not measured yet on this checkout: `make bench-twin`."
+    content = _result("bench-twin")
+    rows, highest = [], []
+    for name, system in content["systems"].items():
+        for row in sorted(system["rows"], key=lambda row: row["load"]["rate_rps"]):
+            load = f"{row['load']['rate_rps']:.0f} {row['load']['shape']['kind']}"
+            cells = [_beside(row[field], ".2f") for field in ("p50_ms", "p99_ms")]
+            rows.append([name, load, f"{row['utilisation']:.0%} {row['bottleneck']}", *cells])
+        highest.append([name, _beside(system["sustainable"], ",.0f")])
+    head = ["system", "requests/s", "utilisation", "p50, ms: predicted, measured, error", "p99, ms"]
+    picture = "![Predicted and measured latency](results/bench-twin.svg)"
+    took = f"{content['elapsed_s'] / 60:.0f} minutes"
+    rates = table(["system", "highest sustainable requests/s: predicted, measured, error"], highest)
+    return f"{picture}\n\n{table(head, rows)}\n\n{rates}\n\n{_origin(content)}, {took}."
+
+
+def _beside(figure: dict[str, Any], form: str) -> str:
+    span = figure["predicted"] if isinstance(figure["predicted"], dict) else figure
+    low, high = format(span["low"], form), format(span["high"], form)
+    error = f"{figure['error']:+.0%}"
+    return f"{format(span['value'], form)} ({low} to {high}), {format(figure['measured'], form)}, {error}"
+
+
 def demo() -> str:
     """What one demo measured."""
     content = _result("demo")

@@ -4,11 +4,12 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from designs.twin import fast
 from designs.twin.node import Array, Node
 
-LENGTH, WARM_UP = 1024, 256  # requests of a segment, and those before them that only fill its queues
+LENGTH = 1024  # requests of a segment; half as many before them only fill its queues
 _APART_S = 1e4  # between requests that pad a segment: too far for any queue
 _CHUNK = 2**22  # requests simulated at once; bounds the memory to some 200 MiB
 
@@ -29,10 +30,11 @@ class Sample:
 def simulate(node: Node, times_s: Array, rng: np.random.Generator, at_least: int = 0) -> Sample:
     """The stream (N,) through the node, as often as makes `at_least` requests; service times differ each time.
 
-    A segment's queues are filled by the `WARM_UP` requests before it, so a wait that reaches back further is cut.
+    A segment's queues are filled by the `LENGTH / 2` requests before it: a wait that reaches back further is cut.
     """
-    segments = np.tile(split(times_s), (math.ceil(max(at_least, 1) / len(times_s)), 1))
-    counted = np.tile(_counted(len(times_s)), (len(segments) // -(-len(times_s) // LENGTH), 1))
+    times = math.ceil(max(at_least, 1) / len(times_s))
+    once, once_counted = split(times_s)
+    segments, counted = np.tile(once, (times, 1)), np.tile(once_counted, (times, 1))
     latencies, refused, calls, rows = [], 0, 0, 0
     height = max(1, _CHUNK // segments.shape[1])
     for top in range(0, len(segments), height):
@@ -46,21 +48,16 @@ def simulate(node: Node, times_s: Array, rng: np.random.Generator, at_least: int
     return Sample(latency_s=np.concatenate(latencies), refused=refused, calls=calls / max(rows, 1))
 
 
-def split(times_s: Array) -> Array:
-    """(N,) -> (segments, WARM_UP + LENGTH), padded at both ends with requests that meet nobody."""
-    count = -(-len(times_s) // LENGTH)
-    before = times_s[0] - _APART_S * np.arange(WARM_UP, 0, -1)
+def split(times_s: Array) -> tuple[Array, NDArray[np.bool_]]:
+    """(N,) -> (segments, LENGTH / 2 + LENGTH), and which of these are to be counted.
+
+    The rest are there for warming up, or pad the stream at both ends and meet nobody.
+    """
+    warm_up, count = LENGTH // 2, -(-len(times_s) // LENGTH)
+    before = times_s[0] - _APART_S * np.arange(warm_up, 0, -1)
     after = times_s[-1] + _APART_S * np.arange(1, count * LENGTH - len(times_s) + 1)
     padded = np.concatenate([before, times_s, after])
-    places = np.arange(count)[:, None] * LENGTH + np.arange(WARM_UP + LENGTH)
-    found: Array = padded[places]
-    return found
-
-
-def _counted(requests: int) -> np.ndarray[tuple[int, int], np.dtype[np.bool_]]:
-    """Which places of the segments hold a request of the stream that is not there for warming up."""
-    count = -(-requests // LENGTH)
-    places = np.arange(count)[:, None] * LENGTH + np.arange(WARM_UP + LENGTH)
-    inside: np.ndarray[tuple[int, int], np.dtype[np.bool_]] = (places >= WARM_UP) & (places < WARM_UP + requests)
-    inside[:, :WARM_UP] = False
-    return inside
+    places = np.arange(count)[:, None] * LENGTH + np.arange(warm_up + LENGTH)
+    counted = (places < warm_up + len(times_s)) & (np.arange(warm_up + LENGTH) >= warm_up)
+    segments: Array = padded[places]
+    return segments, counted

@@ -1,10 +1,12 @@
 """What a calibration says of a scenario: the service times of its stations, and how busy they are.
 
-Costs are interpolated over the rate of a replica (a busy process pays less for each request than one that sleeps in
-between), waits for a core over the number of cores that are busy. Beyond the measured rates costs stay as they are at
-the last one, and when more cores are asked for than there are, everything takes so much longer.
+A busy process pays less for each request than one that sleeps in between, but its time on a core in each second grows
+nearly in a straight line with the rate; so that time is interpolated over the rate of a replica. Waits for a core are
+interpolated over the number of cores that are busy. Beyond the measured rates costs stay as they are at the last one,
+and when more cores are asked for than there are, everything takes so much longer.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,8 +29,8 @@ def setting(calibration: Calibration, measured: Round, scenario: Scenario, rate_
     each_rps = rate_rps * scenario.slowdown / scenario.replicas
     points = measured.points
 
-    def at_rate(field: str) -> float:
-        return float(np.interp(each_rps, [p.rate_rps for p in points], [getattr(p, field) for p in points]))
+    def cost_us(field: str) -> float:
+        return _cost(points, [getattr(p, field) for p in points], each_rps)
 
     busy = _busy_cores(calibration, points, scenario, each_rps)
 
@@ -36,15 +38,16 @@ def setting(calibration: Calibration, measured: Round, scenario: Scenario, rate_
         pairs = sorted((p.busy_cores, getattr(p, field)) for p in points)
         return float(np.interp(busy, [cores for cores, _ in pairs], [share for _, share in pairs]))
 
+    delay_ms = float(np.interp(each_rps, [p.rate_rps for p in points], [p.delay_ms for p in points]))
     stretch = max(1.0, busy / calibration.cores) * scenario.slowdown
     return Setting(
         node=Node(
             replicas=scenario.replicas,
-            proxy_s=at_rate("proxy_us") * (1 + waiting("proxy_wait")) * stretch / 1e6,
-            loop_s=at_rate("loop_us") * (1 + waiting("loop_wait")) * stretch / 1e6,
-            loop_shape=from_trace(measured.trace, at_rate("spread")),
+            proxy_s=cost_us("proxy_us") * (1 + waiting("proxy_wait")) * stretch / 1e6,
+            loop_s=cost_us("loop_us") * (1 + waiting("loop_wait")) * stretch / 1e6,
+            loop_shape=from_trace(measured.trace, _spread(points, each_rps)),
             batch=_batch(calibration, measured, scenario, stretch),
-            delay_s=at_rate("delay_ms") * scenario.slowdown / 1000,
+            delay_s=delay_ms * scenario.slowdown / 1000,
             max_ongoing=scenario.max_ongoing_requests or calibration.max_ongoing_requests,
             queue_timeout_s=scenario.queue_timeout_s or calibration.queue_timeout_s,
         ),
@@ -55,12 +58,23 @@ def setting(calibration: Calibration, measured: Round, scenario: Scenario, rate_
 
 def _busy_cores(calibration: Calibration, points: tuple[Point, ...], scenario: Scenario, each_rps: float) -> float:
     """Of the machine, for this rate of each replica: the background, and what each request costs in all processes."""
-    rates = [point.rate_rps for point in points]
     requests = [(p.busy_cores - calibration.background_cores) / (p.rate_rps * calibration.replicas) for p in points]
-    cost_s = float(np.interp(each_rps, rates, requests))
+    cost_s = _cost(points, requests, each_rps)
     if not scenario.generator_on_node:
-        cost_s -= float(np.interp(each_rps, rates, [p.generator_us for p in points])) / 1e6
+        cost_s -= _cost(points, [p.generator_us for p in points], each_rps) / 1e6
     return calibration.background_cores + max(cost_s, 0.0) * each_rps * scenario.replicas
+
+
+def _cost(points: tuple[Point, ...], costs: Sequence[float], each_rps: float) -> float:
+    """Of one request at this rate of a replica, from its cost at each point."""
+    rates = np.array([point.rate_rps for point in points])
+    rate = float(np.clip(each_rps, rates[0], rates[-1]))
+    return float(np.interp(rate, rates, rates * np.array(costs))) / rate
+
+
+def _spread(points: tuple[Point, ...], each_rps: float) -> float:
+    """It grows by orders of magnitude towards saturation, so its logarithm is interpolated."""
+    return float(np.expm1(np.interp(each_rps, [p.rate_rps for p in points], np.log1p([p.spread for p in points]))))
 
 
 def _batch(calibration: Calibration, measured: Round, scenario: Scenario, stretch: float) -> Batch | None:

@@ -7,7 +7,7 @@ from types import FrameType
 
 import typer
 
-from drillyard.cli import data, demo, design, drill, models, serve, train
+from drillyard.cli import data, demo, design, drill, models, serve, train, twin
 from drillyard.core.errors import DrillyardError
 from drillyard.core.settings import NO_TELEMETRY, QUIET_LIBRARIES
 
@@ -26,6 +26,7 @@ app.add_typer(models.app, name="models")
 app.add_typer(serve.app, name="serve")
 app.add_typer(drill.app, name="drill")
 app.add_typer(design.app, name="design")
+app.add_typer(twin.app, name="twin")
 app.command("demo")(demo.demo)
 
 

@@ -1,14 +1,18 @@
 """The twin's answers from a calibration made up so that they are known."""
 
+import json
 import time
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from designs.twin import BatchTime, Calibration, Outage, Point, Round, Scaling, Scenario, predict, sustainable_rps
 from designs.twin.closed_forms import mm1_latency_s
 from designs.twin.node import exponential
+from drillyard.cli.app import app
 from drillyard.core.errors import UsageError
 from drillyard.core.load import Load, Spike
 from drillyard.core.slo import Slo
@@ -35,7 +39,7 @@ CALIBRATION = Calibration(
     background_cores=0.1,
     max_rows=32,
     max_wait_s=0,
-    max_ongoing_requests=400,
+    max_ongoing_requests=128,
     queue_timeout_s=0.02,
     reference_ms=10,
     rounds=(Round(points=(POINT,), batch=None, trace=EXPONENTIAL),),
@@ -59,7 +63,7 @@ def test_the_twin_of_an_mm1_queue_says_what_theory_says() -> None:
 
 
 def test_the_highest_sustainable_rate_is_where_the_p99_meets_its_bound() -> None:
-    """2 ms + p99 of M/M/1 = 20 ms at 1000 - ln(100)/18 ms = 744 requests/s; a wait is cut at 256 requests before."""
+    """2 ms + p99 of M/M/1 = 20 ms at 1000 - ln(100)/18 ms = 744 requests/s."""
     found = sustainable_rps(CALIBRATION, STEADY)
     assert found.value == pytest.approx(1000 - np.log(100) / 0.018, rel=0.04)
 
@@ -143,3 +147,23 @@ def test_a_million_requests_of_one_load_take_a_tenth_of_a_minute_at_most() -> No
     found = predict(CALIBRATION, STEADY.model_copy(update={"load": Load(rate_rps=500, duration_s=2000)}))
     assert found.simulated > 990_000
     assert time.process_time() - began < 6
+
+
+def test_the_command_answers_from_a_calibration_file(tmp_path: Path) -> None:
+    file, out = tmp_path / "made-up.json", tmp_path / "answer.json"
+    file.write_text(CALIBRATION.model_dump_json())
+    words = ["twin", "predict", "fraud", "--rps", "400", "--duration", "10", "--calibration", str(file)]
+    result = CliRunner().invoke(app, [*words, "--json", str(out)])
+    assert result.exit_code == 0, result.output
+    assert "highest sustainable rate" in result.output
+    found = json.loads(out.read_text())
+    assert found["model"] == "made-up/1"
+    assert found["p50_ms"]["low"] <= found["p50_ms"]["value"] <= found["p99_ms"]["high"]
+    assert 400 < found["sustainable_rps"]["value"] < 1000
+
+
+def test_a_model_that_was_not_calibrated_is_a_wrong_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DRILLYARD_HOME", str(tmp_path))
+    result = CliRunner().invoke(app, ["twin", "predict", "fraud", "--rps", "400"])
+    assert isinstance(result.exception, UsageError)
+    assert "drillyard twin calibrate" in str(result.exception)

@@ -1,0 +1,156 @@
+"""The twin's predictions beside measurements that it was not calibrated on.
+
+make bench-twin    (fraud and vision champions, one replica each; writes .drillyard/reports/bench-twin.json and .svg)
+
+Rates that calibrate and rates that are held back alternate, since the machine's speed changes within minutes; the
+reference work beside each drill says by how much. The result holds the calibrations, for `drillyard twin predict`.
+"""
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import designs
+from designs.twin.calibrate import SHARES, assemble, capacity_rps, idle_cores, one_user
+from designs.twin.observe import Observation, Observer
+from designs.twin.plot import draw
+from designs.twin.predict import predict, sustainable_rps
+from designs.twin.types import Calibration, Scenario
+from drillyard.core import provenance
+from drillyard.core.load import Bursts, Load
+from drillyard.core.settings import Settings
+from drillyard.core.slo import Slo
+from loadtests.bench_server import samples, server
+from loadtests.target import Target
+
+HELD_BACK = (0.18, 0.4, 0.62)  # of the capacity, between the rates that calibrate
+BURSTS = (0.35, Bursts(factor=1.8, calm_s=2.0, burst_s=1.0))
+STEP = 1.06  # between the rates among which the highest sustainable one is looked for
+BARS = {"latency": 0.15, "sustainable": 0.10, "utilisation": 0.8}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", default="fraud,vision", help="names of champions")
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--duration", type=float, default=7, help="seconds a drill")
+    parser.add_argument("--port", type=int, default=8088)
+    options = parser.parse_args()
+    settings = Settings.from_env(os.environ)
+    began, origin = time.monotonic(), provenance.stamp()
+    systems = {}
+    for model in options.models.split(","):
+        with server(model, port=options.port, replicas=1):
+            observer = Observer(
+                Target.of(settings, model),
+                samples=samples(settings, model),
+                slo=designs.get(model).drill.slo,
+                reports=settings.reports,
+                say=_say,
+            )
+            systems[model] = measured(observer, options.rounds, options.duration)
+    content = {**origin, "bars": BARS, "systems": systems, "elapsed_s": round(time.monotonic() - began)}
+    path = settings.reports / "bench-twin.json"
+    path.write_text(json.dumps(content, indent=1) + "\n")
+    draw(content, path.with_suffix(".svg"))
+    sys.stdout.write(f"figures: {path}\n")
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+
+
+def measured(observer: Observer, rounds: int, seconds: float) -> dict[str, Any]:
+    """One system: its calibration, and each held-back load predicted and measured."""
+    background = idle_cores(observer)
+    capacity = capacity_rps(observer, one_user(observer, seconds))
+    calibrating: list[tuple[Observation, list[Observation]]] = []
+    held_back: list[Observation] = []
+    for number in range(rounds):
+        lone = one_user(observer, seconds)
+        loads = _loads(SHARES, capacity, seconds, seed=100 * (number + 1))
+        others = _loads(HELD_BACK, capacity, seconds, seed=1000 * (number + 1))
+        seen = []
+        for place, load in enumerate(loads):
+            seen.append(observer.observe(load))
+            held_back += [observer.observe(other) for other in others[place : place + 1]]
+        calibrating.append((lone, seen))
+        base, shape = BURSTS
+        held_back.append(observer.observe(_load(base * capacity, seconds, number).model_copy(update={"shape": shape})))
+    highest = _highest(observer, 0.7 * capacity, seconds)
+    calibration = assemble(observer, background, calibrating)
+    return {
+        "calibration": calibration.model_dump(mode="json"),
+        "rows": [row(calibration, each, observer.slo) for each in held_back],
+        "sustainable": _sustainable(calibration, highest, observer.slo),
+        "observations": [each.model_dump(mode="json") for lone, seen in calibrating for each in (lone, *seen)],
+    }
+
+
+def row(calibration: Calibration, seen: Observation, slo: Slo) -> dict[str, Any]:
+    """One held-back load: measured, predicted, and by which share they differ."""
+    assert isinstance(seen.load, Load)
+    scenario = Scenario(
+        load=seen.load, slo=slo, replicas=calibration.replicas, slowdown=seen.reference_ms / calibration.reference_ms
+    )
+    found = predict(calibration, scenario)
+    return {
+        "load": seen.load.model_dump(mode="json"),
+        "requests": seen.requests,
+        "slowdown": scenario.slowdown,
+        "utilisation": found.utilisation.value,
+        "bottleneck": found.bottleneck,
+        "p50_ms": _compared(found.p50_ms.model_dump(), seen.p50_ms),
+        "p99_ms": _compared(found.p99_ms.model_dump(), seen.p99_ms),
+        "shed_share": {"predicted": found.shed_share.model_dump(), "measured": seen.shed_share},
+    }
+
+
+def _compared(predicted: dict[str, float], measured: float) -> dict[str, Any]:
+    return {"predicted": predicted, "measured": measured, "error": predicted["value"] / measured - 1}
+
+
+def _loads(shares: Iterable[float], capacity: float, seconds: float, seed: int) -> list[Load]:
+    return [_load(share * capacity, seconds, seed + place) for place, share in enumerate(shares)]
+
+
+def _load(rate_rps: float, seconds: float, seed: int) -> Load:
+    return Load(rate_rps=round(rate_rps, 1), duration_s=seconds, seed=seed)
+
+
+def _highest(observer: Observer, rate_rps: float, seconds: float) -> list[Observation]:
+    """Drills at rising rates, up to the second in a row that breaks the promise."""
+    found: list[Observation] = []
+    while len(found) < 2 or any(keeps(each, observer.slo) for each in found[-2:]):
+        found.append(observer.observe(_load(rate_rps, seconds, len(found))))
+        rate_rps *= STEP
+    return found
+
+
+def keeps(seen: Observation, slo: Slo) -> bool:
+    """Whether this drill kept the promise; the shed share stands for errors."""
+    return seen.p50_ms <= slo.p50_ms and seen.p99_ms <= slo.p99_ms and seen.shed_share <= slo.max_error_rate
+
+
+def _sustainable(calibration: Calibration, drills: list[Observation], slo: Slo) -> dict[str, Any]:
+    """The highest rate of the rising series that kept the promise, beside the twin's."""
+    kept = [each for each in drills if keeps(each, slo)]
+    best = max(kept or drills[:1], key=lambda each: each.load.rate_rps if isinstance(each.load, Load) else 0.0)
+    assert isinstance(best.load, Load)
+    scenario = Scenario(
+        load=best.load, slo=slo, replicas=calibration.replicas, slowdown=best.reference_ms / calibration.reference_ms
+    )
+    found = sustainable_rps(calibration, scenario)
+    return {
+        "kept": bool(kept),
+        "series": [[each.load.model_dump()["rate_rps"], each.p99_ms, each.shed_share] for each in drills],
+        **_compared(found.model_dump(), best.load.rate_rps),
+    }
+
+
+if __name__ == "__main__":
+    main()

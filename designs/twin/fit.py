@@ -1,0 +1,146 @@
+"""Observations -> a round of a calibration: costs as they were measured, and the two figures that are fitted.
+
+At each rate the simulation is given the measured costs and the drill's own arrivals. `spread` is then chosen so that
+the distance from p50 to p99 is the measured one, and `delay_ms` so that the p50 is. Where the costs alone make the p50
+too long, a part of the waits for a core cannot have held the queue up, and is left out.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from designs.twin import segments
+from designs.twin.meter import is_offloaded
+from designs.twin.node import Array, Batch, Node, from_trace
+from designs.twin.observe import Observation
+from designs.twin.types import BatchTime, Point, Round
+from drillyard.core.load import Load
+from loadtests.arrivals import schedule
+
+Trace = tuple[tuple[float, float], ...]
+_REQUESTS, _CLOSE = 10_000, 0.03
+_MOST_SPREAD = 64.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Server:
+    """What is known of the calibrated server before it is measured."""
+
+    replicas: int
+    max_rows: int
+    max_wait_s: float
+    max_ongoing_requests: int
+    queue_timeout_s: float
+
+
+def fit(server: Server, alone: Observation, observations: list[Observation], reference_ms: float) -> Round:
+    """`alone` is a closed loop of one user, whose latencies are the trace; `observations` are open loops.
+
+    Points are in the time of a machine whose reference work takes `reference_ms`.
+    """
+    trace = trace_of(alone)
+    batch = batch_time([alone, *observations]) if is_offloaded(alone.call_us / 1e6) else None
+    points = [_point(server, trace, batch, each, each.reference_ms / reference_ms) for each in observations]
+    scale = reference_ms / alone.reference_ms
+    return Round(
+        points=tuple(sorted(points, key=lambda point: point.rate_rps)),
+        batch=batch and BatchTime(call_us=batch.call_us * scale, row_us=batch.row_us * scale),
+        trace=trace,
+    )
+
+
+def trace_of(alone: Observation) -> Trace:
+    """(percentile, latency over the mean latency), ascending."""
+    percentiles, latencies_ms = np.array(alone.curve).T
+    mean_ms = np.interp(np.linspace(0, 100, 4097), percentiles, latencies_ms).mean()
+    return tuple((float(p), float(latency / mean_ms)) for p, latency in zip(percentiles, latencies_ms, strict=True))
+
+
+def batch_time(observations: list[Observation]) -> BatchTime:
+    """The line through the mean times of calls of different mean sizes; neither part is negative."""
+    rows = np.array([each.call_rows for each in observations])
+    call_us = np.array([each.call_us for each in observations])
+    slope = np.polyfit(rows, call_us, 1)[0] if np.ptp(rows) > 0.2 else 0.0  # else there is no telling
+    row_us = float(np.clip(slope, 0.0, (call_us / rows).min()))
+    return BatchTime(call_us=float(np.mean(call_us - row_us * rows)), row_us=row_us)
+
+
+def _point(server: Server, trace: Trace, batch: BatchTime | None, seen: Observation, slowdown: float) -> Point:
+    assert isinstance(seen.load, Load)
+    times_s = schedule(seen.load)
+    node = _node(server, batch, seen)
+    spread, held = _fitted(node, trace, times_s, seen)
+    loop_s = (seen.loop_us + held * seen.loop_wait_us) / 1e6
+    p50_ms, _ = _percentiles(replace(node, loop_s=loop_s, loop_shape=from_trace(trace, spread)), times_s)
+    return Point(
+        rate_rps=seen.answered_rps / server.replicas * slowdown,
+        busy_cores=seen.busy_cores,
+        proxy_us=seen.proxy_us / slowdown,
+        proxy_wait=seen.proxy_wait_us / seen.proxy_us,
+        loop_us=seen.loop_us / slowdown,
+        loop_wait=held * seen.loop_wait_us / seen.loop_us,
+        generator_us=seen.generator_us / slowdown,
+        delay_ms=max(0.0, seen.p50_ms - p50_ms) / slowdown,
+        spread=spread,
+        p50_ms=seen.p50_ms,
+        p99_ms=seen.p99_ms,
+        requests=seen.requests,
+    )
+
+
+def _node(server: Server, batch: BatchTime | None, seen: Observation) -> Node:
+    """The calibrated server at this rate, without delay and spread. In the time of the observation."""
+    return Node(
+        replicas=server.replicas,
+        proxy_s=(seen.proxy_us + seen.proxy_wait_us) / 1e6,
+        loop_s=(seen.loop_us + seen.loop_wait_us) / 1e6,
+        loop_shape=np.ones(1),
+        batch=None
+        if batch is None
+        else Batch(
+            call_s=batch.call_us / 1e6,
+            row_s=batch.row_us / 1e6,
+            max_rows=server.max_rows,
+            max_wait_s=server.max_wait_s,
+        ),
+        delay_s=0.0,
+        max_ongoing=server.max_ongoing_requests,
+        queue_timeout_s=server.queue_timeout_s,
+    )
+
+
+def _fitted(node: Node, trace: Trace, times_s: Array, seen: Observation) -> tuple[float, float]:
+    """(spread, share of the loop's waits for a core that holds up its queue)."""
+    spread, held = 0.0, 1.0
+    for held in (1.0, 0.5, 0.0):
+        loop_s = (seen.loop_us + held * seen.loop_wait_us) / 1e6
+        spread = _spread(replace(node, loop_s=loop_s), trace, times_s, seen.p99_ms - seen.p50_ms)
+        p50_ms, _ = _percentiles(replace(node, loop_s=loop_s, loop_shape=from_trace(trace, spread)), times_s)
+        if p50_ms <= seen.p50_ms:
+            break
+    return spread, held
+
+
+def _spread(node: Node, trace: Trace, times_s: Array, distance_ms: float) -> float:
+    """The spread that sets p50 and p99 so far apart; 0 when they are further apart without any."""
+
+    def apart(spread: float) -> float:
+        p50_ms, p99_ms = _percentiles(replace(node, loop_shape=from_trace(trace, spread)), times_s)
+        return p99_ms - p50_ms
+
+    low, high = 0.0, 1.0
+    if apart(low) >= distance_ms:
+        return low
+    while high < _MOST_SPREAD and apart(high) < distance_ms:
+        low, high = high, 2 * high
+    while (high - low) > _CLOSE * high:
+        middle = (low + high) / 2
+        low, high = (middle, high) if apart(middle) < distance_ms else (low, middle)
+    return (low + high) / 2
+
+
+def _percentiles(node: Node, times_s: Array) -> tuple[float, float]:
+    """p50 and p99 in ms; the same service times at every call, so that only the node's figures make a difference."""
+    found = segments.simulate(node, times_s, np.random.default_rng(0), _REQUESTS).latency_s
+    p50_s, p99_s = np.percentile(found, [50, 99])
+    return float(p50_s) * 1000, float(p99_s) * 1000

@@ -16,6 +16,7 @@ from typing import Any
 import orjson
 import uvicorn
 
+from loadtests.realtime import run_in_real_time
 from loadtests.selftest.model import answer
 
 JSON_HEADERS = [(b"content-type", b"application/json")]
@@ -76,13 +77,17 @@ def main() -> None:
     parser.add_argument("--fail-every", type=int, default=0)
     parser.add_argument("--wrong-every", type=int, default=0)
     parser.add_argument("--keep-times", action="store_true")
+    parser.add_argument("--real-time", action="store_true", help="real-time scheduling, where it is granted")
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind(("127.0.0.1", 0))
     listener.listen(2048)  # before the port is told, so that nobody is refused
     sys.stdout.write(f"{listener.getsockname()[1]}\n")
     sys.stdout.flush()  # the parent reads the port
-    config = uvicorn.Config(DelayServer(parser.parse_args()), log_level="warning", access_log=False, lifespan="off")
+    args = parser.parse_args()
+    if args.real_time:
+        run_in_real_time()
+    config = uvicorn.Config(DelayServer(args), log_level="warning", access_log=False, lifespan="off")
     uvicorn.Server(config).run(sockets=[listener])
 
 

@@ -23,6 +23,12 @@ def run(*words: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
         (["train", "fraud", "--recipe", "huge"], 2, "error: recipe='huge' is not valid; expected one of base"),
         (["data", "fetch", "mnist"], 2, "error: dataset='mnist' is not valid; expected one of fashion-mnist"),
         (["drill", "run", "Fraud!"], 2, "error: model='Fraud!' is not valid; expected NAME, NAME@ALIAS"),
+        (
+            ["drill", "run", "fraud", "--drill", "spikes"],
+            2,
+            "error: drill='spikes' is not valid; expected one of steady",
+        ),
+        (["drill", "list", "nosuch"], 2, "error: design='nosuch' is not valid; expected one of fraud, vision"),
         (["models", "relog", "nowhere"], 2, "error: run='nowhere' is not valid"),
         (["serve", "status"], 4, ""),
         (["data", "list", "--json", "/proc/nowhere/out.json"], 2, "error: --json='/proc/nowhere/out.json' is not"),
@@ -54,6 +60,14 @@ def test_json_goes_where_it_is_told(tmp_path: Path) -> None:
     assert done.returncode == 0
     content = json.loads((tmp_path / "new folder" / "out.json").read_text())
     assert content["fashion-mnist"]["licence"] == "MIT"
+
+
+def test_the_list_of_drills_says_what_each_would_ask_of_a_system(tmp_path: Path) -> None:
+    done = run("drill", "list", "vision", "--json", str(tmp_path / "drills.json"), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (spike,) = [row for row in json.loads((tmp_path / "drills.json").read_text()) if row["name"] == "spike"]
+    assert spike["plan"]["load"]["rate_rps"] == 50  # half of what the design is made for, before its tenfold
+    assert "Overload" in done.stdout
 
 
 def test_nothing_is_written_by_looking(tmp_path: Path) -> None:

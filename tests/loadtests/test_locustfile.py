@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from drillyard.core.load import Load
+from drillyard.core.load import Load, Poisson, Ramp, Shape
 from loadtests.arrivals import schedule
 
 pytestmark = pytest.mark.integration
@@ -51,18 +51,19 @@ def summary(output: str) -> tuple[int, int, float]:
     return int(found[1]), int(found[2]), float(found[3])
 
 
-def scheduled(rate_rps: float, duration_s: float) -> int:
-    return len(schedule(Load(rate_rps=rate_rps, duration_s=duration_s)))
+def scheduled(rate_rps: float, duration_s: float, shape: Shape | None = None) -> int:
+    return len(schedule(Load(rate_rps=rate_rps, duration_s=duration_s, shape=shape or Poisson())))
 
 
 def test_headless_runs_for_the_run_time_and_writes_locusts_files(delay_server, samples, tmp_path):
     url = delay_server("--delay-ms", 5)
     done = locust(
-        "--headless", "-t", "3s", "--host", url, "--samples", samples, "--rate", 100, "--csv", tmp_path / "out"
-    )
+        "--headless", "-t", "3s", "--host", url, "--samples", samples, "--rate", 100, "--shape", "ramp",
+        "--csv", tmp_path / "out",
+    )  # fmt: skip
     assert done.returncode in (0, 3), done.stderr  # 3 on a machine too busy to send in time
     requests, errors, p50_ms = summary(done.stderr)
-    assert (requests, errors) == (scheduled(100, 3), 0)
+    assert (requests, errors) == (scheduled(100, 3, Ramp()), 0)
     assert 4 <= p50_ms < 100
     rows = list(csv.DictReader((tmp_path / "out_stats.csv").open()))
     assert rows[0]["Name"] == "/v2/models/fraud/infer"
@@ -93,9 +94,10 @@ def test_wrong_arguments_end_at_once_with_the_reason(samples):
     done = locust("--headless", "-t", "3s", "--samples", "/nowhere")
     assert done.returncode == 2
     assert "samples='/nowhere' is not valid" in done.stderr
-    done = locust("--headless", "-t", "3s", "--samples", samples, "--rate", -1)
-    assert done.returncode == 2
-    assert "rate_rps=-1.0 is not valid" in done.stderr
+    for option, value, message in (("--rate", -1, "rate_rps=-1.0 is not"), ("--shape", "hill", "shape='hill' is not")):
+        done = locust("--headless", "-t", "3s", "--samples", samples, option, value)
+        assert done.returncode == 2
+        assert message in done.stderr
 
 
 def test_the_page_offers_the_options_and_starts_a_drill(delay_server, samples):
@@ -117,7 +119,7 @@ def test_the_page_offers_the_options_and_starts_a_drill(delay_server, samples):
     )
     try:
         text = wait_for(lambda: fetch(page))
-        for option in ("samples", "rate", "duration", "seed"):
+        for option in ("samples", "rate", "shape", "duration", "seed"):
             assert f'"{option}"' in text
         assert "over all workers" in text
         fetch(f"{page}/swarm", b"user_count=1&spawn_rate=1&rate=50&duration=2&seed=4")

@@ -75,7 +75,7 @@ SHAPED = (
     Drill(
         name="soak",
         teaches="Leaks, growing queues and throttling show only with time: compare the last third with the first.",
-        duration_s=90,
+        duration_s=60,
         plan=_soak,
     ),
     Drill(
@@ -87,7 +87,7 @@ SHAPED = (
     Drill(
         name="diurnal",
         teaches="Capacity is bought for the peak: a mean over the day hides both the peak and what idles at night.",
-        duration_s=40,
+        duration_s=30,
         plan=_diurnal,
     ),
     Drill(
@@ -105,7 +105,7 @@ SHAPED = (
     Drill(
         name="break",
         teaches="Where the system breaks, and how: by latency, by refusals or by errors.",
-        duration_s=48,
+        duration_s=36,
         plan=_break,
     ),
     Drill(

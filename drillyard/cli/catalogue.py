@@ -10,11 +10,13 @@ from typing import Annotated, Any
 import typer
 
 from drillyard.cli.console import Console, JsonOption, QuietOption, settings, write_json
-from drillyard.core.errors import DrillyardError, ExitCode
+from drillyard.core.errors import DrillyardError, ExitCode, ServiceUnreachable
 
 
 def run_all(
-    systems: Annotated[list[str] | None, typer.Argument(help="Systems with a champion; default every design.")] = None,
+    systems: Annotated[
+        list[str] | None, typer.Argument(help="Systems with a champion; default every system's.")
+    ] = None,
     names: Annotated[list[str] | None, typer.Option("--drill", help="Only these, which may be given again.")] = None,
     port: Annotated[int, typer.Option(help="Port to serve on meanwhile.", min=1, max=65535)] = 8000,
     out: Annotated[
@@ -25,7 +27,8 @@ def run_all(
 ) -> None:
     """Serve the champions and put them through every drill, some ten minutes a system; leaves no process behind.
 
-    Results are added to those of earlier calls, so that one drill can be run again.
+    Faults strike what all systems share, so drills with faults are run for the first system only. Results are added to
+    those of earlier calls, so that one drill can be run again.
 
     Exit code 0 when every hypothesis held, 1 when one was refuted, 3 when a measurement is invalid. Example: drillyard
     drill all fraud vision --drill steady --drill spike
@@ -42,7 +45,7 @@ def run_all(
     for options in dict.fromkeys(drill.serve for drill in chosen):
         with _serving(list(plans), options, port, console):
             for drill in (drill for drill in chosen if drill.serve == options):
-                for name, plan in plans.items():
+                for name, plan in _asked(drill, plans):
                     row = _carried_out(drill, plan, f"http://127.0.0.1:{port}", where, folder, console)
                     found[name].append(row)
                     _keep(folder / f"drills-{name}.json", row)  # at once, since a later one may end the whole
@@ -51,18 +54,32 @@ def run_all(
     raise typer.Exit(int(_exit_code([row for rows in found.values() for row in rows])))
 
 
+def _asked(drill: Any, plans: dict[str, Any]) -> list[tuple[str, Any]]:
+    """The systems to put this drill to, with their plans."""
+    found = list(plans.items())
+    return found[:1] if drill.planned(found[0][1]).strikes else found
+
+
 @contextmanager
 def _serving(models: list[str], options: tuple[str, ...], port: int, console: Console) -> Iterator[None]:
-    """A server for a while, started and ended as a person would."""
+    """A server for a while, started and ended as a person would. Raises ServiceUnreachable with what it says."""
     from loadtests.target import drillyard
 
     console.say(" ".join(("serving", *models, *options)))
     up = ("serve", "up", *models, "--detach", "--port", str(port), "--grpc-port", "0", *options)
-    drillyard(*up).check_returncode()
+    started = drillyard(*up)
+    if started.returncode:
+        raise ServiceUnreachable("the server", f"port {port}", _last_line(started.stderr))
     try:
         yield
     finally:
         drillyard("serve", "down").check_returncode()
+
+
+def _last_line(stderr: bytes) -> str:
+    """The last line, which is where commands say what was wrong."""
+    lines = stderr.decode(errors="replace").strip().splitlines()
+    return lines[-1] if lines else "it says nothing"
 
 
 def _carried_out(drill: Any, design: Any, url: str, where: Any, folder: Path, console: Console) -> dict[str, Any]:

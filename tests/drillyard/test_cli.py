@@ -28,7 +28,7 @@ def run(*words: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
             2,
             "error: drill='spikes' is not valid; expected one of steady",
         ),
-        (["drill", "list", "nosuch"], 2, "error: design='nosuch' is not valid; expected one of fraud, vision"),
+        (["drill", "list", "nosuch"], 2, "error: design='nosuch' is not valid; expected one of fraud"),
         (["models", "relog", "nowhere"], 2, "error: run='nowhere' is not valid"),
         (["serve", "status"], 4, ""),
         (["data", "list", "--json", "/proc/nowhere/out.json"], 2, "error: --json='/proc/nowhere/out.json' is not"),

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from drillyard.cli.catalogue import _exit_code, _keep
+from drillyard.cli.catalogue import _asked, _exit_code, _keep
 from drillyard.core.slo import Verdict
 from loadtests import summary
 from loadtests.drills import get
@@ -45,6 +45,12 @@ def test_a_drill_that_is_run_again_takes_the_place_of_its_earlier_row(tmp_path):
         _keep(path, {"drill": name, "p99_ms": p99_ms})
     rows = json.loads(path.read_text())["drills"]
     assert [(row["drill"], row["p99_ms"]) for row in rows] == [("spike", 2), ("steady", 3)]
+
+
+def test_faults_strike_the_first_system_only():
+    plans = {"fraud": make_plan(), "vision": make_plan()}
+    assert [name for name, _ in _asked(get("spike"), plans)] == ["fraud", "vision"]
+    assert [name for name, _ in _asked(get("omission"), plans)] == ["fraud"]
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,9 @@ def server_environment(
         "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": "60",  # of silence in the middle of a request
         "RAY_SERVE_HAPROXY_HEALTH_CHECK_INTER": "1s",  # a frozen replica is missed after two of these
         "RAY_SERVE_HAPROXY_MAXCONN": "20000",  # idle ones cost little; haproxy.py lets it start where fewer may be open
-        "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",  # else each request is logged to, and parsed by, a Python process
+        # Replicas then leave counting requests to HAProxy's log, which haproxy.py turns off; /metrics counts them.
+        "RAY_SERVE_HAPROXY_METRICS_ENABLED": "1",
+        "FORWARDED_ALLOW_IPS": "",  # uvicorn's: what a client says in X-Forwarded-For is neither trusted nor looked for
         "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "10",
         "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",  # a killed HAProxy is missed after three of these
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "2",  # HAProxy hears of a leaving replica within 0.5 s

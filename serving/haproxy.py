@@ -4,13 +4,14 @@ Serve writes HAProxy's configuration from a template with few settings. The wrap
 and then becomes HAProxy (`exec`: the process id stays the one Serve waits for):
 
 - statistics and HAProxy's own metrics listen on loopback, not on all interfaces;
-- nothing is sent to syslog (the template logs every request to UDP port 514);
+- nothing is sent to syslog (the template logs every request to UDP port 514), nor to Serve's own Python process, which
+  would parse a line for each request: replicas are told that it does, and so do not count for Ray's metrics themselves;
 - a request's headers, and the first 16 KiB of its body, must arrive within 10 s before a replica hears of it, so that
   slow clients hold no connection for ever and no place in a replica at all;
 - a replica is given only as many requests at once as the configuration says; the next ones wait here, for a short time,
   and then get 503 with Retry-After: refusing costs least where it is done in C, and who was accepted is served in time;
 - a low limit of open files does not keep it from starting;
-- each request is stamped with its time of arrival, from which deadlines count;
+- each request is stamped with its time of arrival, from which deadlines count, and with an id unless it has one;
 - while it knows no application yet (a moment after it was started again) it says 503, not that there is no such route;
 - errors that HAProxy itself answers are JSON, with the true status (503: no replica), not a plain 500;
 - it listens where the configuration says, in TLS when it says so; Serve itself, and with it each replica's own port, is
@@ -34,6 +35,9 @@ _UNAVAILABLE = '{"error":"no replica can answer now; try again"}'
 _EDITS = (
     r"s|^\( *bind \)\*\?:\([0-9]\+\)$|\1127.0.0.1:\2|",  # only the statistics and metrics listeners have this form
     r"s|^ *log .* local0 info$||",
+    r"s|^ *log .* local1 debug$||",
+    r"s|^ *log-format-sd .*||",
+    r"s|^ *http-request set-var-fmt(txn\.serve_.*||",
     rf"s|^\( *http-request return\) status 404 content-type text/plain lf-string .*|\1 status 503"
     rf" content-type application/json hdr retry-after 1 string '{_UNAVAILABLE}'|",
     r"s|^\( *http-request return status 200 content-type application/grpc hdr grpc-status\) 5 hdr grpc-message"
@@ -42,6 +46,7 @@ _EDITS = (
     r"s|^frontend http_frontend$|frontend http_frontend\n    option http-buffer-request\n"
     r"    http-request set-header x-request-start %[date(0,ms)]\n"
     r"    http-request set-header x-request-disconnect-disabled ?1\n"
+    r"    http-request set-header x-request-id %[uuid] unless { req.hdr(x-request-id) -m found }\n"
     r"    http-request return status 404 content-type application/json"
     rf" string '{_NO_ROUTE}' if {{ path,url_dec -m beg -i /-/ }}|",
 )

@@ -9,7 +9,6 @@ import os
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from typing import Any
 
 from opentelemetry import trace
@@ -135,7 +134,7 @@ class _TracedEngine:
 
         self._span("decode", _start_ns(whole), decoded_ns, {"drillyard.rows": request.rows})
         try:
-            card, outputs = await self._engine.infer(request, version, replace(patience, gone=gone))
+            card, outputs = await self._engine.infer(request, version, patience._replace(gone=gone))
         finally:
             ended_ns = time.time_ns()
             self._span("queue", decoded_ns, begun_ns or ended_ns, {})

@@ -6,8 +6,7 @@ HAProxy stamps each request on arrival (serving/haproxy.py), on the clock of thi
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from serving.protocol.asgi import ClientGoneError, Receive
 from serving.protocol.errors import RequestError, shown
@@ -24,8 +23,7 @@ class DeadlinePassedError(RequestError):
         super().__init__(504, f"the deadline of {timeout_ms} ms passed before the model was asked")
 
 
-@dataclass(frozen=True, slots=True)
-class Patience:
+class Patience(NamedTuple):  # made for each request: half of what a frozen dataclass costs
     """When the caller stops waiting, and whether it has hung up."""
 
     timeout_ms: int = 0  # the caller's own words; 0: none

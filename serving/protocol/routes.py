@@ -24,6 +24,7 @@ from serving.protocol.asgi import (
     respond,
 )
 from serving.protocol.errors import JSON, RequestError, body_of, method_not_allowed
+from serving.protocol.joined import join
 from serving.protocol.patience import FOREVER, Patience, patience_of
 from serving.protocol.tensors import Array
 
@@ -73,6 +74,7 @@ class ModelRoutes:
         status = CLIENT_CLOSED_REQUEST
         try:
             status, body, headers, content_type = await self._answer(scope, receive)
+            join(scope, receive)
             await respond(send, status, body, headers, content_type)
         except ClientGoneError:
             pass

@@ -3,10 +3,8 @@
 Specification: https://github.com/open-inference/open-inference-protocol/blob/main/specification/protocol/inference_rest.md
 """
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-import numpy as np
 import orjson
 
 from drillyard.core.contract import ModelCard, TensorSpec
@@ -19,8 +17,7 @@ SERVER_NAME = "drillyard"
 EXTENSIONS = (binary.EXTENSION,)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class InferRequest:
+class InferRequest(NamedTuple):  # made for each request: half of what a frozen dataclass costs
     """One decoded request: `inputs` by tensor name with equal first dimension, `outputs` the names to answer with.
 
     Those outputs that are also in `binary_outputs` are answered as raw bytes.
@@ -68,14 +65,14 @@ def encode_infer_response(
 
     Data is flat in row-major order. Raises RequestError (500) on an answer that is not finite.
     """
-    specs = {spec.name: spec for spec in card.outputs}
+    datatypes = {spec.name: spec.dtype for spec in card.outputs}
     tensors: list[dict[str, Any]] = []
     tail: list[memoryview] = []
     for name, array in outputs.items():
-        check_answer(name, array)
-        flat = np.ascontiguousarray(array).reshape(-1)
-        tensor: dict[str, Any] = {"name": name, "datatype": specs[name].dtype, "shape": array.shape}
+        flat = array.ravel()
+        tensor: dict[str, Any] = {"name": name, "datatype": datatypes[name], "shape": array.shape}
         if name in binary_outputs:
+            check_answer(name, array)
             tensor["parameters"] = {"binary_data_size": flat.nbytes}
             tail.append(flat.data)
         else:
@@ -85,6 +82,9 @@ def encode_infer_response(
     if request_id is not None:
         response["id"] = request_id
     document = orjson.dumps(response, option=orjson.OPT_SERIALIZE_NUMPY)
+    if b"null" in document:  # what is not finite is written so; looking here costs less than at each array
+        for name, array in outputs.items():
+            check_answer(name, array)
     return (b"".join((document, *tail)), len(document)) if tail else (document, None)
 
 
@@ -159,11 +159,11 @@ def expected_tensor(
 
 def check_together(arrays: dict[str, Array], declared: dict[str, TensorSpec]) -> None:
     """Whether all inputs are there, with one batch size. Raises RequestError."""
-    names = ", ".join(declared)
     for name in declared:
         if name not in arrays:
-            raise RequestError(400, f"inputs[{name}] is missing; expected the tensors {names}")
-    if len({array.shape[0] for array in arrays.values()}) != 1:
+            raise RequestError(400, f"inputs[{name}] is missing; expected the tensors {', '.join(declared)}")
+    if len(arrays) > 1 and len({array.shape[0] for array in arrays.values()}) != 1:
+        names = ", ".join(declared)
         raise RequestError(400, f"the inputs {names} differ in their first dimension; expected one batch size")
 
 

@@ -80,7 +80,7 @@ def test_the_wrapper_corrects_what_the_installed_ray_writes(tmp_path: Path) -> N
     from ray.serve._private.haproxy import HAPROXY_CONFIG_TEMPLATE, BackendConfig, HAProxyConfig
 
     config_file = tmp_path / "haproxy.cfg"
-    config = HAProxyConfig(error_file_path="/wrong/500.http", metrics_enabled=False)
+    config = HAProxyConfig(error_file_path="/wrong/500.http", metrics_enabled=True)
     templates = Environment(autoescape=False)
     templates.filters["haproxy_fmt"] = str
     backend = BackendConfig(name="m", path_prefix="/m", app_name="m")
@@ -100,7 +100,7 @@ def test_the_wrapper_corrects_what_the_installed_ray_writes(tmp_path: Path) -> N
     binds = re.findall(r"^\s*bind (\S+)", corrected, re.MULTILINE)
     assert len(binds) == 3
     assert all(bind.startswith("127.0.0.1:") for bind in binds), binds
-    assert not re.search(r"^\s*log \S+ local0", corrected, re.MULTILINE)
+    assert not re.search(r"^ *(log \S+ local|log-format|http-request set-var)", corrected, re.MULTILINE)
     assert "timeout http-request 10s" in corrected
     assert len(re.findall(r"default-server .*check maxconn 64$", corrected, re.MULTILINE)) == 1
     assert "no strict-limits" in corrected
@@ -109,6 +109,7 @@ def test_the_wrapper_corrects_what_the_installed_ray_writes(tmp_path: Path) -> N
     assert "option http-buffer-request" in corrected
     assert "set-header x-request-start %[date(0,ms)]" in corrected
     assert "set-header x-request-disconnect-disabled ?1" in corrected
+    assert "set-header x-request-id %[uuid] unless { req.hdr(x-request-id) -m found }" in corrected
     assert len(re.findall(rf"errorfile 50[234] {tmp_path}/ha/503.http", corrected)) == 3
     page = (tmp_path / "ha" / "503.http").read_bytes()
     head, _, body = page.partition(b"\r\n\r\n")

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from http.client import HTTPConnection
+from pathlib import Path
 
 import numpy as np
 import orjson
@@ -21,8 +22,12 @@ from typer.testing import CliRunner
 
 from drillyard.cli.app import app
 from drillyard.core.contract import CHALLENGER, CHAMPION, MODEL_FILE
+from drillyard.core.load import Load as Arrivals
 from drillyard.core.settings import Settings
+from drillyard.core.slo import DrillPlan, DrillResult, Slo, Strike
 from loadtests import leak
+from loadtests.launch import run_drill
+from loadtests.target import Target
 from serving import lifecycle
 from serving.control import CommandError, call
 from serving.recipes import laptop
@@ -285,3 +290,22 @@ def test_a_replica_that_leaks_is_replaced_without_a_failed_request(server: Serve
     assert len(replicas(server.run_dir)) == 2
     assert before & replicas(server.run_dir) == before - {victim}, "that one was replaced, and the other was not"
     assert "not healthy: the process has grown by" in settings.serving_log.read_text()
+
+
+def test_a_strike_inside_a_drill_is_marked_and_costs_no_answer(
+    server: ServerState, settings: Settings, tmp_path: Path
+) -> None:
+    slo = Slo(p50_ms=1000, p99_ms=5000, max_error_rate=0.0)
+    strikes = (Strike(fault="freeze-replica", at_s=2, lasts_s=3), Strike(fault="kill-replica", at_s=7))
+    plan = DrillPlan(model="fraud", load=Arrivals(rate_rps=60, duration_s=12), slo=slo, strikes=strikes)
+    before = replicas(server.run_dir)
+    target = Target.of(settings, "fraud")
+    samples, out = settings.models / "fraud" / str(target.models["fraud"]), tmp_path / "result.json"
+    result = run_drill(plan, url=server.url, samples=samples, out=out, target=target)
+    frozen, killed = result.faults
+    assert result.errors == 0, result.error_counts
+    assert frozen.ended_s is not None
+    assert 4.9 < frozen.ended_s < 6.5
+    assert killed.whole_s is not None, "a successor stood, and the model said that it is ready"
+    assert len(before - replicas(server.run_dir)) == 1
+    assert DrillResult.model_validate_json(out.read_bytes()) == result

@@ -78,7 +78,7 @@ FAULTS = {
         ),
         Fault(
             name="hot-model",
-            purpose="another model of the same server is asked 2,000 times a second, for 10 s",
+            purpose="another model of the same server is asked 1,500 times a second, for 10 s",
             prepare=at_once(neighbour.hot),
             lasts_s=10.0,
             may_fail=True,

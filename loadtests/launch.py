@@ -44,9 +44,8 @@ def run_drill(
     """
     if isinstance(plan.load, Load):
         schedule(plan.load)
-    traffic.shaped(
-        plan.traffic, Payloads.load(samples), samples
-    )  # fail here, with the right error, rather than in the child
+    payloads = Payloads.load(samples)  # fail here, with the right error, rather than in the child
+    traffic.shaped(plan.traffic, payloads, samples)
     probe(url, plan.model, api_key)
     strikes = Strikes(plan.strikes, target, lambda: _is_ready(url, plan.model, api_key))
 
@@ -58,7 +57,10 @@ def run_drill(
         before = scrape.read(url, api_key)
         result = _generate(plan, url=url, samples=samples, out=out, api_key=api_key, on_progress=follow)
         blows = strikes.finish()
-    counted = scrape.figures(before, scrape.read(url, api_key))
+    try:
+        counted = scrape.figures(before, scrape.read(url, api_key))
+    except ServiceUnreachable:  # a fault that the server did not survive: the drill was measured all the same
+        counted = {}
     result = result.model_copy(update={"extra": {**result.extra, "server": counted}})
     result = put_to_the_test(budget.scored(marked(result, blows)))
     out.write_text(result.model_dump_json(indent=2) + "\n")

@@ -118,7 +118,7 @@ class Strikes:
         lasts_s = each.fault.lasts_s if each.strike.lasts_s is None else each.strike.lasts_s
         with each.inject(self._target, self._over):
             self._start(each, lambda: self._watch(each, before))
-            self._over.wait(max(0.0, each.struck_s + lasts_s - self._now()))
+            self._over.wait(lasts_s)
         each.ended_s = self._now()
 
     def _watch(self, each: _Running, before: list[int]) -> None:

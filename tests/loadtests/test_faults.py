@@ -1,5 +1,6 @@
 """Faults strike the processes of the one server they are meant for, and no other, and are undone."""
 
+import dataclasses
 import signal
 import subprocess
 import time
@@ -10,7 +11,7 @@ import pytest
 
 from drillyard.core.errors import InvalidMeasurement, ServiceUnreachable, UsageError
 from drillyard.core.settings import Settings
-from loadtests import faults, injections
+from loadtests import faults, injections, neighbour
 from loadtests.target import Target
 from tests.loadtests.support.stand_ins import Server
 
@@ -112,6 +113,15 @@ def test_what_is_not_there_cannot_be_struck(server: Server, tmp_path: Path) -> N
         faults.get("earthquake")
     with pytest.raises(ServiceUnreachable, match="serve up"):
         Target.of(Settings.from_env({"DRILLYARD_HOME": str(tmp_path / "empty")}), "fraud")
+
+
+def test_a_hot_model_that_nobody_could_ask_is_no_measurement(server: Server) -> None:
+    with pytest.raises(UsageError, match="two served models"), neighbour.hot(server.target, NEVER):
+        pass
+    target = dataclasses.replace(server.target, models={"fraud": 1, "vision": 1})  # neither address nor samples
+    hot = neighbour.hot(target, NEVER)
+    with pytest.raises(InvalidMeasurement, match=r"nobody asked the hot model: .*samples"), hot:
+        pass
 
 
 def test_our_own_command_tells_how_it_failed() -> None:

@@ -91,7 +91,9 @@ def remove(path: Path, name: str) -> None:
     present = read(path)
     left = tuple(each for each in present if each.name != name)
     if len(left) == len(present):
-        raise UsageError("NAME", name, f"one of {', '.join(each.name for each in present)}")
+        raise UsageError(
+            "NAME", name, f"a name that {path} holds ({', '.join(e.name for e in present) or 'it is empty'})"
+        )
     _write(path, left)
 
 

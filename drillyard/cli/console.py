@@ -17,7 +17,7 @@ from drillyard.core.settings import Settings
 
 def _writable(target: Path | None) -> Path | None:
     """Refuse a place for the result before the work is done, not after."""
-    if target is not None and str(target) != "-":
+    if target is not None and not _is_stdout(target):
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.touch()
@@ -52,12 +52,16 @@ def settings(data_dir: Path | None = None) -> Settings:
     return found.model_copy(update={"data_dir": data_dir.resolve()}) if data_dir is not None else found
 
 
+def _is_stdout(target: Path | None) -> bool:
+    return target is not None and str(target) == "-"
+
+
 def write_json(target: Path | None, content: Any) -> None:
     """Write the result where --json says, if it says."""
     if target is None:
         return
     text = json.dumps(content, indent=2, default=_plain_value) + "\n"
-    if str(target) == "-":
+    if _is_stdout(target):
         sys.stdout.write(text)
     else:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -69,16 +73,17 @@ def _plain_value(value: Any) -> Any:
 
 
 class Console:
-    """Stages and progress on standard error; results go to standard output."""
+    """Stages and progress on standard error; results go to standard output, unless the result's JSON goes there."""
 
-    def __init__(self, quiet: bool) -> None:
+    def __init__(self, quiet: bool, json_path: Path | None = None) -> None:
         from rich.console import Console as RichConsole
 
         self._quiet = quiet
         self._started = time.monotonic()
         self._progress = RichConsole(stderr=True, highlight=False)
+        stream = sys.stderr if _is_stdout(json_path) else sys.stdout
         # A file or a pipe has no width to fit into; tables must not be cut to the 80 columns that Rich assumes.
-        self._results = RichConsole(highlight=False, width=None if sys.stdout.isatty() else PIPE_COLUMNS)
+        self._results = RichConsole(file=stream, highlight=False, width=None if stream.isatty() else PIPE_COLUMNS)
         self._fancy = self._progress.is_terminal and not quiet
 
     def say(self, text: str) -> None:

@@ -22,7 +22,7 @@ def fetch(
     """
     from pipelines import sources
 
-    console = Console(quiet)
+    console = Console(quiet, json_path)
     found = {name: sources.fetch(name, settings(data_dir), console.say) for name in names}
     for name, paths in found.items():
         for path in paths.values():
@@ -43,5 +43,5 @@ def list_(json_path: JsonOption = None) -> None:
     table = Table("data set", "files", "licence", "origin", box=None)
     for source in SOURCES.values():
         table.add_row(source.name, str(len(source.files)), source.licence, source.origin)
-    Console(quiet=False).result(table)
+    Console(quiet=False, json_path=json_path).result(table)
     write_json(json_path, {s.name: {"licence": s.licence, "origin": s.origin} for s in SOURCES.values()})

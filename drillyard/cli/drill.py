@@ -65,7 +65,7 @@ def run(
     from loadtests.hypothesis import told
     from loadtests.scorecard import scorecard
 
-    console, where = Console(quiet), settings()
+    console, where = Console(quiet, json_path), settings()
     ref, chosen = ModelRef.parse(model), drills.get(name)
     design = designs.get(ref.name).drill
     changes = {"rate_rps": rate, "seed": seed}

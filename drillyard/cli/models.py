@@ -33,7 +33,7 @@ def list_(json_path: JsonOption = None) -> None:
             model.promoted_at or "",
             model.rolled_back_at or "",
         )
-    console = Console(quiet=False)
+    console = Console(quiet=False, json_path=json_path)
     console.result(table if found else "the registry is empty; train a model: drillyard train fraud")
     write_json(json_path, [asdict(model) for model in found])
 
@@ -49,7 +49,7 @@ def show(ref: RefArgument, json_path: JsonOption = None) -> None:
 
     card = registry.read_card(ModelRef.parse(ref), settings())
     if json_path is None:
-        Console(quiet=False).result(card.model_dump_json(indent=2))
+        Console(quiet=False, json_path=json_path).result(card.model_dump_json(indent=2))
     write_json(json_path, card)
 
 
@@ -68,7 +68,7 @@ def promote(
     from drillyard.core.contract import ModelRef
     from pipelines import registry
 
-    console = Console(quiet)
+    console = Console(quiet, json_path)
     found = registry.promote(ModelRef.parse(ref), settings(data_dir), force=force, say=console.say)
     words = f"{found.ref} is champion"
     if found.difference is not None:
@@ -89,7 +89,7 @@ def rollback(
     from pipelines import registry
 
     ref = registry.rollback(name, settings())
-    Console(quiet=False).result(f"{ref} is champion again")
+    Console(quiet=False, json_path=json_path).result(f"{ref} is champion again")
     write_json(json_path, ref)
 
 
@@ -107,7 +107,7 @@ def relog(
     from pipelines import registry
     from pipelines.runfolder import RunFolder
 
-    console = Console(quiet)
+    console = Console(quiet, json_path)
     where = settings(data_dir)
     ref = registry.publish(RunFolder.open(run), where, run_id=None)
     console.result(f"{ref} is registered")

@@ -52,7 +52,7 @@ def up(
     from serving.recipes import Autoscaling, is_loopback, laptop
     from serving.state import ServerState
 
-    console, where = Console(quiet), settings()
+    console, where = Console(quiet, json_path), settings()
     refs = tuple(ModelRef.parse(model) for model in models or champions())
     if keys_file is None and not is_loopback(host) and not where.server_keys:
         keys_file = where.keys_file
@@ -92,7 +92,9 @@ def status(json_path: JsonOption = None) -> None:
     from serving import lifecycle
 
     found = lifecycle.status(settings())
-    Console(quiet=False).result(_describe(found) if found else "no server runs; start one: drillyard serve up")
+    Console(quiet=False, json_path=json_path).result(
+        _describe(found) if found else "no server runs; start one: drillyard serve up"
+    )
     write_json(json_path, found)
     if found is None:
         raise typer.Exit(ExitCode.UNREACHABLE)

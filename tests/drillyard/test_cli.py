@@ -70,6 +70,12 @@ def test_the_list_of_drills_says_what_each_would_ask_of_a_system(tmp_path: Path)
     assert "Overload" in done.stdout
 
 
+def test_json_on_standard_output_is_alone_there(tmp_path: Path) -> None:
+    done = run("data", "list", "--json", "-", cwd=tmp_path)
+    assert json.loads(done.stdout)["fashion-mnist"]["licence"] == "MIT"
+    assert "fashion-mnist" in done.stderr  # the table
+
+
 def test_nothing_is_written_by_looking(tmp_path: Path) -> None:
     assert run("data", "list", cwd=tmp_path).returncode == 0
     assert run("serve", "status", cwd=tmp_path).returncode == 4

@@ -25,7 +25,7 @@ from mlflow.tracking import MlflowClient
 from mlflow.types import Schema, TensorSpec
 
 from drillyard.core import contract
-from drillyard.core.errors import ServiceUnreachable, UsageError, brief
+from drillyard.core.errors import ServiceUnreachable, brief
 from drillyard.core.settings import Settings
 from pipelines.loop import Record
 from pipelines.runfolder import RunFolder
@@ -43,10 +43,7 @@ def connect(settings: Settings) -> MlflowClient:
     for key, value in _PATIENCE.items():
         os.environ.setdefault(key, value)
     uri = settings.tracking_uri
-    try:
-        settings.home.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError("DRILLYARD_HOME", str(settings.home), f"a folder to write in ({error.strerror})") from error
+    settings.make_home()  # MLflow would try again and again to open a database where none can be
     try:
         if urlparse(uri).scheme in ("http", "https"):
             requests.get(f"{uri.rstrip('/')}/health", timeout=5).raise_for_status()

@@ -119,8 +119,10 @@ def stop(settings: Settings, *, timeout_s: float = 30.0) -> ServerState | None:
 def check_can_start(config: ServeConfig, settings: Settings) -> None:
     """End a killed server's leavings.
 
-    Raises UsageError: a server of this home runs, the port is taken, an API key is missing, the certificate is no good.
+    Raises UsageError: the home cannot be written in, a server of it runs, the port is taken, an API key is missing, the
+    certificate is no good.
     """
+    settings.make_home()
     keys.check(config)
     if config.tls_cert is not None and config.tls_key is not None:
         if settings.ray_address is not None:

@@ -1,5 +1,6 @@
 """The Typer application. Commands import what they need when they run, so that `--help` answers at once."""
 
+import errno
 import os
 import signal
 import sys
@@ -8,10 +9,11 @@ from types import FrameType
 import typer
 
 from drillyard.cli import data, demo, design, drill, models, serve, train, twin
-from drillyard.core.errors import DrillyardError
+from drillyard.core.errors import DrillyardError, ExitCode
 from drillyard.core.settings import NO_TELEMETRY, QUIET_LIBRARIES
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+_NOT_WRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT}  # the user's to mend, not a bug
 
 app = typer.Typer(
     name="drillyard",
@@ -46,6 +48,13 @@ def main() -> None:
     except DrillyardError as error:
         sys.stderr.write(f"error: {error}\n")
         raise SystemExit(int(error.exit_code)) from None
+    except OSError as error:
+        if error.errno not in _NOT_WRITABLE:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        remedy = "make room or give access, or name other folders with DRILLYARD_HOME and DRILLYARD_CACHE"
+        sys.stderr.write(f"error: {where}{error.strerror}; {remedy}\n")
+        raise SystemExit(int(ExitCode.UNREACHABLE)) from None
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         raise SystemExit(INTERRUPTED) from None

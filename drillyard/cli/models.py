@@ -131,5 +131,5 @@ def spoil(
     from pipelines.spoil import spoil as make
 
     found = make(ModelRef.parse(ref), settings(), how)
-    Console(quiet).result(f"{found} is registered")
+    Console(quiet, json_path).result(f"{found} is registered")
     write_json(json_path, found)

@@ -1,5 +1,6 @@
 """The environment, read once in main functions into one frozen value."""
 
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
@@ -7,6 +8,7 @@ from typing import Self
 from pydantic import Field
 
 from drillyard.core.contract import Frozen
+from drillyard.core.errors import UsageError
 
 # What the libraries we stand on say to a user of ours: warnings only.
 QUIET_LIBRARIES = {
@@ -82,3 +84,12 @@ class Settings(Frozen):
     def server_state(self) -> Path:
         """Process ids and addresses of a server started by `drillyard serve up`."""
         return self.home / "server.json"
+
+    def make_home(self) -> None:
+        """Make the home where it is missing. Raises UsageError when nothing can be written there."""
+        try:
+            self.home.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=self.home).close()
+        except OSError as error:
+            valid = f"a folder to write in ({error.strerror})"
+            raise UsageError("DRILLYARD_HOME", str(self.home), valid) from None

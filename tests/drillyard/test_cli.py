@@ -49,10 +49,18 @@ def test_an_unreachable_store_is_exit_code_4(tmp_path: Path) -> None:
     assert "MLFLOW_TRACKING_URI" in done.stderr
 
 
-def test_a_home_that_cannot_be_written_is_named(tmp_path: Path) -> None:
-    done = run("models", "list", cwd=tmp_path, DRILLYARD_HOME="/proc/nowhere")
+@pytest.mark.parametrize("words", [["models", "list"], ["serve", "up", "fraud"], ["serve", "up", "fraud", "--detach"]])
+@pytest.mark.parametrize("home", ["/proc/nowhere", "/proc"])  # cannot be made, cannot be written in
+def test_a_home_that_cannot_be_written_is_named(tmp_path: Path, words: list[str], home: str) -> None:
+    done = run(*words, cwd=tmp_path, DRILLYARD_HOME=home)
     assert done.returncode == 2
-    assert "error: DRILLYARD_HOME='/proc/nowhere' is not valid; expected a folder to write in" in done.stderr
+    assert done.stderr.startswith(f"error: DRILLYARD_HOME='{home}' is not valid; expected a folder to write in")
+
+
+def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
+    done = run("data", "list", "--json", "/dev/full", cwd=tmp_path)
+    assert done.returncode == 4
+    assert done.stderr.startswith("error: No space left on device; make room")
 
 
 def test_json_goes_where_it_is_told(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ GENERATED := README.md docs/*.md designs/README.md designs/*/README.md
 # No telemetry leaves the machine (see README).
 export RAY_USAGE_STATS_ENABLED ?= 0
 export MLFLOW_DISABLE_TELEMETRY ?= true
+export ORT_DISABLE_TELEMETRY ?= 1
 export DO_NOT_TRACK ?= 1
 
 .PHONY: help setup demo check format test test-unit test-integration mlflow constraints proto clean drill-selftest drill-catalogue

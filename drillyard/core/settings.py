@@ -21,6 +21,7 @@ QUIET_LIBRARIES = {
 NO_TELEMETRY = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "ORT_DISABLE_TELEMETRY": "1",  # without it ONNX Runtime 1.32 keeps a device id and events, and sends them
     "DO_NOT_TRACK": "1",
 }
 

@@ -42,6 +42,10 @@ def supervise(
     log: Path | None,
 ) -> None:
     """Serve until SIGINT or SIGTERM. Leaves nothing behind, however it ends. Must run in the main thread."""
+    config = replace(config, log_file=config.log_file or settings.serving_log)
+    assert config.log_file is not None
+    logs.set_aside(config.log_file)
+    logs.log_to(config.log_file, "supervisor")
     run_dir = Path(tempfile.mkdtemp(prefix="dy-", dir="/tmp"))  # short: unix socket paths end at 107 bytes
     server = ServerState(
         stage="starting",
@@ -57,11 +61,6 @@ def supervise(
         started_at=state.now(),
         log=log,
     )
-
-    config = replace(config, log_file=config.log_file or settings.serving_log)
-    assert config.log_file is not None
-    logs.set_aside(config.log_file)
-    logs.log_to(config.log_file, "supervisor")
 
     def progress(text: str) -> None:
         nonlocal server

@@ -187,3 +187,20 @@ def test_a_record_that_is_not_one_counts_as_none(settings: Settings) -> None:
     settings.home.mkdir()
     settings.server_state.write_text("{}")
     assert lifecycle.status(settings) is None
+
+
+def test_a_log_that_cannot_be_written_leaves_no_folder_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "logs").write_text("a file in the way")
+    made: list[Path] = []
+    monkeypatch.setattr(
+        "serving.supervisor.tempfile.mkdtemp", lambda **_: made.append(tmp_path / "run") or str(made[0])
+    )
+    settings = Settings.from_env({"DRILLYARD_HOME": str(tmp_path)}, tmp_path)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with pytest.raises(OSError, match="logs"):
+        lifecycle.run_foreground(
+            laptop("fraud", port=port, grpc_port=0), settings, on_progress=lambda _: None, on_ready=lambda _: None
+        )
+    assert made == []

@@ -119,10 +119,9 @@ def stop(settings: Settings, *, timeout_s: float = 30.0) -> ServerState | None:
 def check_can_start(config: ServeConfig, settings: Settings) -> None:
     """End a killed server's leavings.
 
-    Raises UsageError: the home cannot be written in, a server of it runs, the port is taken, an API key is missing, the
-    certificate is no good.
+    Raises UsageError: a server of this home runs, the port is taken, an API key is missing, the certificate is no good,
+    the home cannot be written in.
     """
-    settings.make_home()
     keys.check(config)
     if config.tls_cert is not None and config.tls_key is not None:
         if settings.ray_address is not None:
@@ -137,6 +136,7 @@ def check_can_start(config: ServeConfig, settings: Settings) -> None:
     _check_port("port", config.host, config.port)
     if config.grpc_port:
         _check_port("grpc-port", config.host, config.grpc_port)
+    settings.make_home()  # last: what is refused leaves nothing
 
 
 def _check_port(option: str, host: str, port: int) -> None:

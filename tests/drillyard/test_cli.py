@@ -49,7 +49,9 @@ def test_an_unreachable_store_is_exit_code_4(tmp_path: Path) -> None:
     assert "MLFLOW_TRACKING_URI" in done.stderr
 
 
-@pytest.mark.parametrize("words", [["models", "list"], ["serve", "up", "fraud"], ["serve", "up", "fraud", "--detach"]])
+@pytest.mark.parametrize(
+    "words", [["models", "list"], ["serve", "up", "fraud", "--port", "18431", "--grpc-port", "0", "--detach"]]
+)
 @pytest.mark.parametrize("home", ["/proc/nowhere", "/proc"])  # cannot be made, cannot be written in
 def test_a_home_that_cannot_be_written_is_named(tmp_path: Path, words: list[str], home: str) -> None:
     done = run(*words, cwd=tmp_path, DRILLYARD_HOME=home)

@@ -33,7 +33,7 @@ def list_(json_path: JsonOption = None) -> None:
     for opened in found:
         design = opened.design
         table.add_row(design.name, design.question, str(len(opened.evidence)), str(len(design.questions)))
-    Console(quiet=False).result(table)
+    Console(quiet=False, json_path=json_path).result(table)
     write_json(json_path, [opened.design for opened in found])
 
 
@@ -96,7 +96,7 @@ def verify(
     import designs
     from designs.verify import verify as check
 
-    console = Console(quiet)
+    console = Console(quiet, json_path)
     reports = []
     for name in names or designs.names():
         console.stage(f"design {name}")

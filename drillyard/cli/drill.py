@@ -32,7 +32,7 @@ def list_drills(
     table = Table("drill", "what it teaches", *(("load", "hypothesis") if model else ()), show_lines=bool(model))
     for name, each in CATALOGUE.items():
         table.add_row(name, each.teaches, *(_asked(plans[name]) if model else ()))
-    Console(quiet=False).result(table)
+    Console(quiet=False, json_path=json_path).result(table)
     found = [{"name": n, "teaches": each.teaches, "plan": plans.get(n)} for n, each in CATALOGUE.items()]
     write_json(json_path, found)
 

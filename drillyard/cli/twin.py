@@ -31,7 +31,7 @@ def calibrate(
     from loadtests.bench_server import samples
     from loadtests.target import Target
 
-    console, where = Console(quiet), settings()
+    console, where = Console(quiet, json_path), settings()
     target = Target.of(where, model)
     observer = Observer(
         target, samples=samples(where, model), slo=designs.get(model).drill.slo, reports=where.reports, say=console.say
@@ -86,7 +86,7 @@ def predict(
         scaling=None if max_replicas is None else Scaling(max_replicas=max_replicas),
     )
     prediction, highest = answer(found, scenario), sustainable_rps(found, scenario)
-    Console(quiet).result(_predicted(prediction, highest))
+    Console(quiet, json_path).result(_predicted(prediction, highest))
     write_json(json_path, {**prediction.model_dump(mode="json"), "sustainable_rps": highest.model_dump()})
 
 

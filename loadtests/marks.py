@@ -33,8 +33,8 @@ def disturbed_s(result: DrillResult) -> int:
 def marked(result: DrillResult, blows: list[Blow]) -> DrillResult:
     """The result with a mark for each blow, in their order; what follows a blow is its doing until the next one."""
     seconds = disturbed(result)
-    ends = [after.struck_s for _, after in pairwise(blows)] + [float(len(seconds))]
-    marks = tuple(_mark(blow, seconds, end) for blow, end in zip(blows, ends, strict=True))
+    begins = [blow.struck_s for blow in blows] + [float(len(seconds))]
+    marks = tuple(_mark(blow, seconds, end_s) for blow, (_, end_s) in zip(blows, pairwise(begins), strict=True))
     figures = {mark.fault: _durations(mark) for mark in marks}
     return result.model_copy(update={"faults": marks, "extra": {**result.extra, "faults": figures}})
 

@@ -153,6 +153,10 @@ def test_marks_say_when_callers_noticed_and_when_it_was_over(
     assert (mark.struck_s, mark.detected_s, mark.recovered_s, mark.whole_s) == (3.3, detected_s, recovered_s, whole_s)
 
 
+def test_a_drill_without_a_strike_has_no_marks() -> None:
+    assert marked(drilled(20, (3,)), []).faults == ()
+
+
 def test_what_follows_a_second_strike_is_the_seconds_doing() -> None:
     result = drilled(20, (3, 12, 13))
     first, second = marked(result, [blow(3.0, 4.0), blow(12.0, 12.5)]).faults

@@ -22,6 +22,12 @@ def answer(features: list[float]) -> dict[str, list[float | bool]]:
     }
 
 
+def answers(features: list[float], rows: int) -> dict[str, list[float | bool]]:
+    """What the model says of several rows, one after the other, as its flattened tensors."""
+    each = [answer(features[row * FEATURES : (row + 1) * FEATURES]) for row in range(rows)]
+    return {name: [value for one in each for value in one[name]] for name in answer([0.0] * FEATURES)}
+
+
 def arrays(samples: int = SAMPLES) -> dict[str, NDArray[Any]]:
     """Sample rows and their answers, as in samples.npz."""
     features = np.random.default_rng(0).random((samples, FEATURES), dtype=np.float32)  # (samples, features)

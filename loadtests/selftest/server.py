@@ -2,7 +2,7 @@
 
     python -m loadtests.selftest.server --delay-ms 5 --slow-every 50 --slow-ms 50
 
-It answers the Open Inference Protocol v2 for any model, computing `model.answer` of one row, prints its port as its
+It answers the Open Inference Protocol v2 for any model, computing `model.answer` of each row, prints its port as its
 first line, and tells at /stats how long it really held each answer back (a busy machine adds to what was asked for).
 """
 
@@ -17,7 +17,7 @@ import orjson
 import uvicorn
 
 from loadtests.realtime import run_in_real_time
-from loadtests.selftest.model import answer
+from loadtests.selftest.model import answers
 
 JSON_HEADERS = [(b"content-type", b"application/json")]
 
@@ -48,10 +48,10 @@ class DelayServer:
             time.sleep(args.freeze_s)  # the whole process stands still, as a replica in a long collection would
         if args.fail_every and number % args.fail_every == 0:
             return await self.reply(send, 503, {"error": "overloaded"})
-        inputs = orjson.loads(body)["inputs"][0]["data"]
-        outputs = answer(inputs)
+        tensor = orjson.loads(body)["inputs"][0]
+        outputs = answers(tensor["data"], tensor["shape"][0])
         if args.wrong_every and number % args.wrong_every == 0:
-            outputs["score"] = [outputs["score"][0] + 1]
+            outputs["score"][0] += 1
         delay_ms = args.slow_ms if args.slow_every and number % args.slow_every == 0 else args.delay_ms
         if delay_ms:
             await asyncio.sleep(delay_ms / 1000)

@@ -81,14 +81,14 @@ def test_a_freeze_of_one_second_delays_every_request_that_was_due_in_it(delay_se
 
 
 def test_a_closed_loop_measures_service_times_and_rows(delay_server, samples, tmp_path):
-    load = ClosedLoad(users=1, rows=1, duration_s=3)
+    load = ClosedLoad(users=1, rows=4, duration_s=3)
     plan = make_plan().model_copy(update={"load": load, "percentile": 90})
     result = run_drill(plan, url=delay_server("--delay-ms", 20), samples=samples, out=tmp_path / "r.json")
     assert result.verdict is Verdict.PASS
     assert result.errors == result.late_sends == 0
     assert 20 <= result.p50_ms <= result.p90_ms <= result.extra["proven_ms"] <= 250
     assert 44 <= result.requests <= 3000 / 20 + 1  # one after the other
-    assert result.extra["rows_per_s"] == pytest.approx(result.requests / 3)
+    assert result.extra["rows_per_s"] == pytest.approx(4 * result.requests / 3)
 
 
 def test_errors_and_wrong_answers_are_told_apart(delay_server, samples, tmp_path):

@@ -1,12 +1,14 @@
 """What the documentation says of a drill, and how results are kept beside earlier ones."""
 
 import json
+import subprocess
 
 import pytest
 
-from drillyard.cli.catalogue import _asked, _exit_code, _keep
+from drillyard.cli.catalogue import _asked, _exit_code, _keep, _serving
+from drillyard.core.errors import ServiceUnreachable
 from drillyard.core.slo import Verdict
-from loadtests import summary
+from loadtests import summary, target
 from loadtests.drills import get
 from loadtests.hypothesis import put_to_the_test
 from tests.loadtests.support.builders import make_plan, make_result
@@ -51,6 +53,28 @@ def test_faults_strike_the_first_system_only():
     plans = {"fraud": make_plan(), "vision": make_plan()}
     assert [name for name, _ in _asked(get("spike"), plans)] == ["fraud", "vision"]
     assert [name for name, _ in _asked(get("omission"), plans)] == ["fraud"]
+
+
+def test_a_server_that_does_not_start_is_told_with_its_reason(monkeypatch):
+    calls = []
+
+    def refuse(*words):
+        calls.append(words)
+        return subprocess.CompletedProcess(words, 2, b"", b"starting\nerror: host:port='x' is not valid\n")
+
+    monkeypatch.setattr(target, "drillyard", refuse)
+    with (
+        pytest.raises(ServiceUnreachable, match="is not valid"),
+        _serving(["fraud"], ("--replicas", "2"), 8000, Quiet()),
+    ):
+        raise AssertionError("there is nothing to drill")
+    assert [words[:3] for words in calls] == [("serve", "up", "fraud")]  # and no `serve down` of another's server
+    assert calls[0][-2:] == ("--replicas", "2")
+
+
+class Quiet:
+    def say(self, text: str) -> None:
+        assert text
 
 
 @pytest.mark.parametrize(

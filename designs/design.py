@@ -21,7 +21,8 @@ class Design(Frozen):
     evidence: tuple[Source, ...]  # what is collected into evidence.json
     estimates: tuple[Estimate, ...]  # each may use those before it
     bounds: tuple[Bound, ...]
-    rate_key: str  # the figure that `what-if --rps` sets
+    rate_key: str  # the figure that `what-if --rps` sets, by way of
+    traffic_key: str  # the input that it is proportional to, so that all that traffic moves goes with it
     replicas_key: str  # the figure that `what-if --replicas` sets
     decisions: tuple[Decision, ...]
     failures: tuple[FailureMode, ...]

@@ -137,7 +137,7 @@ def _records(opened: Opened) -> list[str]:
         if estimate.key not in opened.figures and not set(formula.names(estimate.formula)) & pending:
             problems.append(f"estimate {estimate.key}: {estimate.formula} names what is no figure above it")
     keys = [bound.key for bound in design.bounds] + [figure.key for figure in design.rubric]
-    keys += [design.rate_key, design.replicas_key]
+    keys += [design.rate_key, design.traffic_key, design.replicas_key]
     problems += [f"{key} is no figure" for key in keys if key not in opened.figures]
     for bound in design.bounds:
         figure = opened.figures.get(bound.key)

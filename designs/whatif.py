@@ -26,6 +26,13 @@ class Answer(Frozen):
     broken: tuple[str, ...]  # bounds of the design that no longer hold, each with figure and consequence
 
 
+def traffic(name: str, rate_rps: float) -> dict[str, float]:
+    """What must be given so that the design's rate is this one, and all that traffic moves goes with it."""
+    opened = open_design(name)
+    rate, source = opened.figures[opened.design.rate_key], opened.figures[opened.design.traffic_key]
+    return {source.key: source.value * rate_rps / rate.value}
+
+
 def what_if(name: str, given: Mapping[str, float]) -> Answer:
     """The design with figures replaced. Raises UsageError when a key is no figure."""
     before, after = open_design(name), open_design(name, given)

@@ -4,7 +4,9 @@ import time
 from pathlib import Path
 
 import numpy as np
+import onnx
 import torch
+from onnx import numpy_helper
 from torch.utils.flop_counter import FlopCounterMode
 
 from pipelines import export, quantize
@@ -40,6 +42,11 @@ def export_untrained(recipe: Recipe, labels: tuple[str, ...], rows: Arrays, fold
     target = folder / f"{recipe.name}-quantised.onnx"
     quantize.quantize(path, target, rows)
     return target
+
+
+def weight_bytes(graph: Path) -> int:
+    """Bytes of the constants in an exported graph; the file also holds names and places of code, which differ."""
+    return sum(numpy_helper.to_array(tensor).nbytes for tensor in onnx.load(graph).graph.initializer)
 
 
 def cpu_ratios(slow: tuple[Path, Arrays], fast: tuple[Path, Arrays], rounds: int) -> list[float]:

@@ -46,8 +46,8 @@ def multiply_adds_large() -> float:
 
 
 def graph_bytes() -> float:
-    """Size of the exported base graph."""
-    return float(_graph("base").stat().st_size)
+    """Weights and constants in the exported base graph."""
+    return float(sizes.weight_bytes(_graph("base")))
 
 
 def request_json_bytes() -> float:

@@ -265,7 +265,7 @@ CLAIMS: tuple[Source, ...] = (
         says="multiply-adds a row of recipe `large`",
         function="multiply_adds_large",
     ),
-    Claim(key="graph_bytes", unit="B", says="size of the exported base graph", function="graph_bytes"),
+    Claim(key="graph_bytes", unit="B", says="weights and constants in the exported base graph", function="graph_bytes"),
     Claim(
         key="request_json_bytes",
         unit="B",

@@ -19,6 +19,7 @@ DESIGN = Design(
     estimates=figures.ESTIMATES,
     bounds=figures.BOUNDS,
     rate_key="peak_rps",
+    traffic_key="peak_rps",
     replicas_key="replicas_count",
     decisions=records.DECISIONS,
     failures=records.FAILURES,

@@ -20,6 +20,7 @@ DESIGN = Design(
     estimates=figures.ESTIMATES,
     bounds=figures.BOUNDS,
     rate_key="peak_rps",
+    traffic_key="uploads_per_day",
     replicas_key="replicas_count",
     decisions=records.DECISIONS,
     failures=records.FAILURES,

@@ -257,8 +257,8 @@ CLAIMS: tuple[Source, ...] = (
     _claim("deep_multiply_adds", "MAC/image", "multiply-adds an image of `deep`"),
     _claim("coarse_multiply_adds", "MAC/image", "multiply-adds an image of `coarse`"),
     _claim("cifar_multiply_adds", "MAC/image", "multiply-adds an image of `cifar`, mirror image included"),
-    _claim("base_graph_bytes", "B", "size of the exported `base`"),
-    _claim("int8_graph_bytes", "B", "size of the exported `base-int8`"),
+    _claim("base_graph_bytes", "B", "weights and constants in the exported `base`"),
+    _claim("int8_graph_bytes", "B", "weights, constants and scales in the exported `base-int8`"),
     _claim("image_json_bytes", "B", "body of a request with one small image, as JSON"),
     _claim("image_binary_bytes", "B", "the same body with raw bytes behind a JSON header"),
     _claim("batch_speedup", "", "images that ONNX Runtime answers in the same CPU time by thirty-two", tolerance=2.0),
@@ -364,7 +364,7 @@ ESTIMATES = (
         key="int8_size_ratio",
         unit="",
         formula="base_graph_bytes / int8_graph_bytes",
-        says="size of the file over its quantised copy",
+        says="bytes of the weights over those of the quantised copy",
     ),
 )
 

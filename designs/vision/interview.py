@@ -71,10 +71,10 @@ QUESTIONS = (
         topic="Quantisation",
         asks="What does int8 buy, and what must be checked?",
         answer=(
-            "The file is {int8_size_ratio|.1f} times smaller, and the same CPU time answers {int8_speedup|.1f} times "
-            "as many images in batches. It needs calibration images from training, ranges per channel, and exact "
-            "pre- and post-processing. Check accuracy on validation before registering (at most half a point may be "
-            "lost here), then disagreement with the champion in a shadow."
+            "The weights take {int8_size_ratio|.1f} times fewer bytes, and the same CPU time answers "
+            "{int8_speedup|.1f} times as many images in batches. It needs calibration images from training, ranges "
+            "per channel, and exact pre- and post-processing. Check accuracy on validation before registering (at "
+            "most half a point may be lost here), then disagreement with the champion in a shadow."
         ),
         probes=("When does int8 bring nothing?", "What would you do with a processor that has no such units?"),
     ),

@@ -68,13 +68,12 @@ def what_if(
     Exit code 1 when a bound of the design breaks. Example: drillyard design what-if fraud --rps 50000 --replicas 40
     """
     import designs
-    from designs.whatif import what_if as compute
+    from designs import whatif
 
-    design = designs.get(name)
     given = dict(_assignment(text) for text in setting or ())
-    given |= {design.rate_key: rps} if rps is not None else {}
-    given |= {design.replicas_key: float(replicas)} if replicas is not None else {}
-    answer = compute(name, given)
+    given |= whatif.traffic(name, rps) if rps is not None else {}
+    given |= {designs.get(name).replicas_key: float(replicas)} if replicas is not None else {}
+    answer = whatif.what_if(name, given)
     _print_what_if(answer)
     write_json(json_path, answer)
     raise typer.Exit(int(ExitCode.FAIL if answer.broken else ExitCode.OK))
@@ -172,11 +171,12 @@ def _print_what_if(answer: Any) -> None:
     from designs.figures import shown
 
     table = Table("figure", "design", "what if", "unit", "from", box=None)
-    for row in answer.rows:
-        style = "bold" if row.changed else ""
-        table.add_row(row.key, shown(row.before), shown(row.after), row.unit, row.source, style=style)
+    changed = [row for row in answer.rows if row.changed]
+    for row in changed:
+        table.add_row(row.key, shown(row.before), shown(row.after), row.unit, row.source)
     console = Console(quiet=False)
     console.result(table)
+    console.result(f"{len(answer.rows) - len(changed)} other figures stay as they are")
     for text in answer.broken:
         console.result(f"BREAKS {text}")
     if not answer.broken:

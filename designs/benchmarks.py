@@ -44,5 +44,18 @@ def serve_ratio(key: str, place: str, says: str, *, of: str = "rows_per_s") -> F
     return _timing(key, "", "bench-serve", f"bars/*/{over}/{under}/{of}", says, "make bench-serve")
 
 
+def twin(model: str) -> tuple[FromResult, ...]:
+    """The twin's highest rate beside the measured one, with one replica on this kind of machine."""
+    found = {
+        "twin_rps": ("predicted/value", "requests/s", "highest rate within the promise, by the twin"),
+        "twin_measured_rps": ("measured", "requests/s", "highest rate within the promise, measured"),
+        "twin_error_ratio": ("error", "", "the twin's error of that rate"),
+    }
+    return tuple(
+        _timing(key, unit, "bench-twin", f"systems/{model}/sustainable/{path}", says, "make bench-twin")
+        for key, (path, unit, says) in found.items()
+    )
+
+
 def _timing(key: str, unit: str, result: str, path: str, says: str, command: str) -> FromResult:
     return FromResult(key=key, unit=unit, says=says, result=result, path=path, command=command, ages=_AGES)

@@ -9,6 +9,7 @@ import ast
 import hashlib
 import subprocess
 from collections.abc import Callable, Sequence
+from functools import cache
 
 from designs.evidence import ROOT
 
@@ -35,6 +36,7 @@ def digest(code: Sequence[str], read: Read) -> str | None:
     return hashlib.sha256("\n".join(trees).encode()).hexdigest()[:16]
 
 
+@cache
 def is_ancestor(commit: str) -> bool | None:
     """Whether the commit is part of this history; None where there is no (whole) history to ask."""
     if not (ROOT / ".git").exists() or _git("rev-parse", "--is-shallow-repository").strip() == "true":
@@ -45,7 +47,8 @@ def is_ancestor(commit: str) -> bool | None:
     return done.returncode == 0
 
 
-def commits_since(commit: str, folders: Sequence[str]) -> int:
+@cache
+def commits_since(commit: str, folders: tuple[str, ...]) -> int:
     """How many commits have changed the folders since. Raises CalledProcessError."""
     return int(_git("rev-list", "--count", f"{_plain(commit)}..HEAD", "--", *folders))
 

@@ -1,6 +1,6 @@
 """What the fraud design starts from, what was measured for it, and what follows by arithmetic."""
 
-from designs.benchmarks import demo, fault, serve_cell
+from designs.benchmarks import demo, fault, serve_cell, twin
 from designs.evidence import Claim, FromResult, Source
 from designs.figures import Bound, Estimate, Input
 
@@ -226,6 +226,7 @@ QUALITY: tuple[Source, ...] = (
 )
 
 SERVING: tuple[Source, ...] = (
+    *twin("fraud"),
     demo("drill_p50_ms", "ms", "fraud/drill/p50_ms", "median latency in the design's drill"),
     demo("drill_p99_ms", "ms", "fraud/drill/p99_ms", "p99 latency in the design's drill"),
     demo("drill_offered_rps", "requests/s", "fraud/drill/offered_rps", "load of that drill"),

@@ -167,6 +167,10 @@ QUESTIONS = (
 
 DRILLS = (
     Drilled(drill="steady", finds_out="whether the promise holds at the design's own load"),
+    Drilled(drill="spike", finds_out="whether a sale's first minute is refused early or queued for ever"),
+    Drilled(drill="replay", finds_out="whether real arrivals of payments, burstier than any formula, are served"),
+    Drilled(drill="drift", finds_out="whether anybody would notice inputs from elsewhere"),
+    Drilled(drill="worse-version", finds_out="whether a bad model is taken back before it has cost much"),
     Drilled(drill="kill-replica", finds_out="whether anybody notices that a process died"),
     Drilled(drill="freeze-replica", finds_out="how long the requests wait that a stuck replica holds"),
     Drilled(drill="new-version", finds_out="whether a change of model costs a request"),

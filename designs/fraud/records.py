@@ -188,7 +188,7 @@ FAILURES = (
         seen_by=("drillyard_lifecycle_events_total",),
         limited_by="No request asks the registry. What is served goes on.",
         drill="registry-gone",
-        result="The drill is there; its figures are not in the results yet.",
+        result="Its figures stand in the table of [drills](../../docs/drills.md), once measured.",
     ),
     FailureMode(
         name="Payments drift",
@@ -199,7 +199,7 @@ FAILURES = (
         limited_by=(
             "Score first, inputs to explain it; a new threshold when reviews run full, a new model when labels are in."
         ),
-        drill=None,
+        drill="drift",
         result=(
             "On this data set the inputs of the test slice have drifted far by any rule of thumb, and the score has "
             "not. An alert on inputs alone would have been false."

@@ -1,6 +1,6 @@
 """What the serving tier starts from, what was measured of it, and what follows by arithmetic."""
 
-from designs.benchmarks import fault, overload, serve_cell, serve_ratio
+from designs.benchmarks import fault, overload, serve_cell, serve_ratio, twin
 from designs.evidence import Claim, Source
 from designs.figures import Bound, Estimate, Input
 
@@ -145,6 +145,7 @@ SERVERS: tuple[Source, ...] = (
 )
 
 FAULTS: tuple[Source, ...] = (
+    *twin("fraud"),
     fault("faults_requests_count", "requests", "kill-replica/requests", "requests asked during a fault"),
     fault("kill_failed_count", "requests", "kill-replica/failed", "failed when a replica was killed"),
     fault("kill_max_ms", "ms", "kill-replica/max_ms", "longest answer when a replica was killed"),

@@ -132,6 +132,13 @@ QUESTIONS = (
 
 DRILLS = (
     Drilled(drill="steady", finds_out="what a request costs when nothing happens"),
+    Drilled(drill="server", finds_out="the highest rate that is proven within the promise"),
+    Drilled(drill="break", finds_out="at which load, and how, it breaks"),
+    Drilled(drill="omission", finds_out="what a closed loop would have hidden of a freeze"),
+    Drilled(drill="retry-storm", finds_out="whether clients without restraint can keep it down"),
+    Drilled(drill="retry-budget", finds_out="what a budget of retries changes about that"),
+    Drilled(drill="cold-start", finds_out="how long nobody is answered when every replica dies"),
+    Drilled(drill="hot-model", finds_out="whether one busy model takes the cores of the others"),
     Drilled(drill="kill-replica", finds_out="whether requests outlive the process that has them"),
     Drilled(drill="freeze-replica", finds_out="how silence is told from work"),
     Drilled(drill="sick-replica", finds_out="whether a replica that stays frozen is replaced"),

@@ -212,7 +212,7 @@ FAILURES = (
         seen_by=("drillyard_lifecycle_events_total",),
         limited_by="Replicas keep verified copies of what they serve.",
         drill="registry-gone",
-        result="Not in the results yet.",
+        result="Its figures stand in the table of [drills](../../docs/drills.md), once measured.",
     ),
     FailureMode(
         name="A bad version is promoted",
@@ -221,7 +221,7 @@ FAILURES = (
         limited_by=(
             "A version must answer its own samples as it did when it was exported; canary and shadow end on evidence."
         ),
-        drill=None,
+        drill="worse-version",
         result=(
             "Held by "
             "`tests/serving/test_variants_integration.py::test_a_canary_that_fails_is_rolled_back_with_its_reason`."
@@ -232,7 +232,7 @@ FAILURES = (
         effect="Clients repeat what was refused, at once and all together; a short overload becomes a long one.",
         seen_by=("drillyard_proxy_unserved_total",),
         limited_by="`Retry-After`, early refusals that cost no Python; a budget for retries in the client.",
-        drill=None,
-        result="No figure yet: the drill of a retry storm belongs here.",
+        drill="retry-storm",
+        result="Its figures stand in the table of [drills](../../docs/drills.md), once measured.",
     ),
 )

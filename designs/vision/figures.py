@@ -1,6 +1,6 @@
 """What the image design starts from, what was measured for it, and what follows by arithmetic."""
 
-from designs.benchmarks import demo, overload, serve_cell, serve_ratio
+from designs.benchmarks import demo, overload, serve_cell, serve_ratio, twin
 from designs.evidence import Claim, FromResult, Source
 from designs.figures import Bound, Estimate, Input
 
@@ -198,6 +198,7 @@ TRAINING: tuple[Source, ...] = (
 )
 
 SERVING: tuple[Source, ...] = (
+    *twin("vision"),
     demo("drill_p50_ms", "ms", "vision/drill/p50_ms", "median latency in the design's drill"),
     demo("drill_p99_ms", "ms", "vision/drill/p99_ms", "p99 latency in the design's drill"),
     demo("drill_offered_rps", "requests/s", "vision/drill/offered_rps", "load of that drill"),

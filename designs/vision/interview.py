@@ -148,6 +148,11 @@ QUESTIONS = (
 
 DRILLS = (
     Drilled(drill="steady", finds_out="whether the promise holds at the design's own load"),
+    Drilled(drill="spike", finds_out="whether uploads beyond capacity are refused early"),
+    Drilled(drill="offline", finds_out="how many images a second the catalogue's batches reach"),
+    Drilled(drill="multi-stream", finds_out="what several images in one request cost"),
+    Drilled(drill="drift", finds_out="whether dark and blurred images are noticed"),
+    Drilled(drill="poison", finds_out="whether damaged files disturb anybody else"),
     Drilled(drill="kill-replica", finds_out="whether a batch that is cut off is answered elsewhere"),
     Drilled(drill="freeze-replica", finds_out="how long a whole batch waits"),
     Drilled(drill="new-version", finds_out="whether loading a larger graph beside the old one costs a request"),

@@ -186,7 +186,7 @@ FAILURES = (
         effect="Queues grow, answers come late.",
         seen_by=("drillyard_proxy_unserved_total", "drillyard_proxy_queued"),
         limited_by="A bounded queue in the proxy; the rest is refused at once and may come again.",
-        drill=None,
+        drill="spike",
         result=(
             "Measured by `make bench-overload`: goodput {overload_goodput_ratio|.2f} of that at capacity, refusals "
             "within {refusal_p99_ms|.0f} ms."
@@ -207,15 +207,15 @@ FAILURES = (
         limited_by=(
             "Mean and deviation of bytes and the largest score are watched against training; people label a sample."
         ),
-        drill=None,
-        result="No figure yet: a drill with blurred and darkened images belongs here.",
+        drill="drift",
+        result="Its figures stand in the table of [drills](../../docs/drills.md), once measured.",
     ),
     FailureMode(
         name="A hostile file",
         effect="A few bytes that unpack into gigabytes, or a header that lies.",
         seen_by=("drillyard_requests_total", "drillyard_front_requests_total"),
         limited_by="Size and pixels are limited before anything is decoded; errors name the field.",
-        drill=None,
+        drill="poison",
         result="Held by `tests/serving/test_people.py::test_a_decompression_bomb_is_refused_by_its_header`.",
     ),
     FailureMode(
@@ -223,7 +223,7 @@ FAILURES = (
         effect="Accuracy falls on classes that the calibration images had few of.",
         seen_by=("drillyard_comparisons_total",),
         limited_by="It is registered only if validation loses little; a shadow compares it with the champion.",
-        drill=None,
+        drill="worse-version",
         result="Held by `tests/pipelines/test_quantize.py::test_a_costly_quantisation_is_not_registered`.",
     ),
 )

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from drillyard.cli.console import Console, JsonOption, QuietOption, write_json
+from drillyard.cli.console import Console, JsonOption, QuietOption, settings, write_json
 from drillyard.core.errors import ExitCode, UsageError
 
 app = typer.Typer(help="Read the executable design documents, and verify their numbers.", no_args_is_help=True)
@@ -75,7 +75,8 @@ def what_if(
     given |= {designs.get(name).replicas_key: float(replicas)} if replicas is not None else {}
     answer = whatif.what_if(name, given)
     _print_what_if(answer)
-    write_json(json_path, answer)
+    from_twin = _capacity(name, given)
+    write_json(json_path, {**answer.model_dump(mode="json"), "capacity": from_twin})
     raise typer.Exit(int(ExitCode.FAIL if answer.broken else ExitCode.OK))
 
 
@@ -163,6 +164,28 @@ def _assignment(text: str) -> tuple[str, float]:
         return key, float(value)
     except ValueError:
         raise UsageError("--set", text, "KEY=NUMBER, such as zones_count=2") from None
+
+
+def _capacity(name: str, given: dict[str, float]) -> Any:
+    """The twin's answer, printed too; None where it was never calibrated."""
+    from designs.capacity import calibration, capacity
+    from designs.opened import open_design
+
+    opened, console = open_design(name, given), Console(quiet=False)
+    model = opened.design.drill.model
+    found = calibration(model, settings().home)
+    if found is None:
+        console.result(f"capacity is from CPU time alone; the twin knows queues: drillyard twin calibrate {model}")
+        return None
+    answer = capacity(opened, found)
+    p99, highest = answer.prediction.p99_ms, answer.sustainable_rps
+    console.result(
+        f"twin, calibrated on {answer.machine}: {answer.replicas} of the replicas on such a machine get "
+        f"{answer.rate_rps:,.0f} requests/s, p99 {p99.value:.1f} ms ({p99.low:.1f} to {p99.high:.1f}), "
+        f"{answer.prediction.shed_share.value:.1%} refused; it sustains {highest.value:,.0f} requests/s "
+        f"({highest.low:,.0f} to {highest.high:,.0f}), so the peak with a zone lost takes {answer.machines} of them"
+    )
+    return answer.model_dump(mode="json")
 
 
 def _print_what_if(answer: Any) -> None:

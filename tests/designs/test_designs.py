@@ -7,11 +7,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 import designs
 from designs import evidence, verify, whatif
 from designs.opened import open_design
 from designs.verify import prose
+from drillyard.cli.app import app
 from drillyard.cli.design import is_command
 from drillyard.cli.walk import asked, pages
 
@@ -76,6 +78,7 @@ def test_a_changed_number_in_the_evidence_is_caught(name: str, tmp_path: Path, m
 
 
 def test_a_changed_claim_is_caught_when_it_is_computed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("designs.serving.claims.LEAST_CPU_S", 0.005)
     opened = open_design("serving")
     claims = {source.key: source for source in opened.design.evidence if source.kind == "claim"}
     wrong = opened.evidence["queue_timeout_ms"].model_copy(update={"value": 21.0})
@@ -180,3 +183,25 @@ def test_designs_import_no_framework() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_command_line_fails_on_a_problem_and_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = json.loads(evidence.path_of("serving").read_text())
+    content["own_rps"]["value"] += 1
+    (tmp_path / "evidence.json").write_text(json.dumps(content))
+    monkeypatch.setattr(evidence, "path_of", lambda design: tmp_path / "evidence.json")
+    result = CliRunner().invoke(
+        app, ["design", "verify", "serving", "--no-claims", "--json", str(tmp_path / "out.json")]
+    )
+    assert result.exit_code == 1
+    assert "own_rps: value is" in result.output
+    assert json.loads((tmp_path / "out.json").read_text())[0]["name"] == "serving"
+
+
+def test_show_prints_the_walk_without_keys_or_answers() -> None:
+    result = CliRunner().invoke(app, ["design", "show", "vision"])
+    assert result.exit_code == 0
+    assert "Image classification" in result.output
+    assert "<!--" not in result.output
+    assert "(1)" in result.output
+    assert len(CliRunner().invoke(app, ["design", "show", "vision", "--answers"]).output) > len(result.output)

@@ -93,5 +93,5 @@ def test_history_knows_its_commits(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     first = git("rev-list", "--max-parents=0", "HEAD").strip()
     assert freshness.is_ancestor(first + "-dirty") is True
     assert freshness.is_ancestor("f" * 40) is False
-    assert freshness.commits_since(first, ["serving"]) == 2
-    assert freshness.commits_since(first, ["loadtests"]) == 0
+    assert freshness.commits_since(first, ("serving",)) == 2
+    assert freshness.commits_since(first, ("loadtests",)) == 0

@@ -1,0 +1,87 @@
+"""The twin's part of what-if: a design's peak on machines like the calibrated one."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from designs import evidence
+from designs.capacity import calibration, capacity
+from designs.opened import open_design
+from designs.twin import Calibration, Point, Round
+from drillyard.cli.app import app
+from drillyard.core.errors import UsageError
+
+POINT = Point(
+    rate_rps=500,
+    busy_cores=0.9,
+    proxy_us=0,
+    proxy_wait=0,
+    loop_us=800,
+    loop_wait=0.25,
+    generator_us=200,
+    delay_ms=2,
+    spread=1,
+    p50_ms=3,
+    p99_ms=9,
+    requests=5000,
+)
+MADE_UP = Calibration(
+    model="fraud/1",
+    replicas=1,
+    cores=2,
+    background_cores=0.1,
+    max_rows=32,
+    max_wait_s=0,
+    max_ongoing_requests=128,
+    queue_timeout_s=0.02,
+    reference_ms=10,
+    rounds=(Round(points=(POINT,), batch=None, trace=((25.0, 0.5), (75.0, 1.5))),),
+    commit="none",
+    machine="made up",
+    at="2026-01-01",
+    n=5000,
+)
+
+
+def test_a_machine_gets_its_share_and_the_peak_takes_as_many_as_the_plan_says() -> None:
+    found = capacity(open_design("serving", {"peak_rps": 4000.0, "replicas_count": 10.0}), MADE_UP)
+    assert found.rate_rps == pytest.approx(400)
+    assert found.prediction.scenario.load.rate_rps == pytest.approx(400)
+    assert not found.prediction.scenario.generator_on_node
+    assert found.machines % 3 == 0
+    assert found.machines * 2 / 3 * found.sustainable_rps.value * 0.6 >= 4000
+    assert found.utilisation_after_loss <= 0.6
+
+
+def test_a_calibration_is_this_folders_else_that_of_the_results(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evidence, "RESULTS", tmp_path)
+    assert calibration("fraud", tmp_path) is None
+    content = {"systems": {"fraud": {"calibration": MADE_UP.model_dump(mode="json")}}}
+    (tmp_path / "bench-twin.json").write_text(json.dumps(content))
+    assert calibration("vision", tmp_path) is None
+    assert calibration("fraud", tmp_path) == MADE_UP
+    (tmp_path / "twin").mkdir()
+    (tmp_path / "twin" / "fraud.json").write_text(MADE_UP.model_copy(update={"machine": "here"}).model_dump_json())
+    own = calibration("fraud", tmp_path)
+    assert own is not None
+    assert own.machine == "here"
+    (tmp_path / "twin" / "fraud.json").write_text("{}")
+    with pytest.raises(UsageError, match="drillyard twin calibrate"):
+        calibration("fraud", tmp_path)
+
+
+def test_what_if_asks_the_twin_where_it_was_calibrated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DRILLYARD_HOME", str(tmp_path))
+    call = ["design", "what-if", "fraud", "--rps", "50000", "--replicas", "40", "--json", str(tmp_path / "answer.json")]
+    without = CliRunner().invoke(app, call)
+    assert without.exit_code == 1
+    assert "BREAKS utilisation_zone_lost_ratio" in without.output
+    (tmp_path / "twin").mkdir()
+    (tmp_path / "twin" / "fraud.json").write_text(MADE_UP.model_dump_json())
+    found = CliRunner().invoke(app, call)
+    assert "twin, calibrated on made up: 1 of the replicas" in found.output
+    assert json.loads((tmp_path / "answer.json").read_text())["capacity"]["rate_rps"] == pytest.approx(1250)

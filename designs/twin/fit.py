@@ -19,7 +19,7 @@ from loadtests.arrivals import schedule
 
 Trace = tuple[tuple[float, float], ...]
 _REQUESTS, _CLOSE = 10_000, 0.03
-_MOST_SPREAD = 64.0
+_MOST_SPREAD = 256.0
 
 
 @dataclass(frozen=True, kw_only=True)

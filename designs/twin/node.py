@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 GRID = 4096  # points of the table that service times are drawn from
+WIDEST = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,11 +52,13 @@ def exponential() -> Array:
 def from_trace(trace: tuple[tuple[float, float], ...], spread: float) -> Array:
     """A measured trace as a shape: (percentile, time) pairs, their distance from the mean multiplied by `spread`.
 
-    No time is below a twentieth of the mean, however large the spread.
+    What goes beyond `WIDEST` is not a wider trace but pauses, in which the replica gets no core: one request in 256
+    takes so many means longer. No time is below a twentieth of the mean.
     """
     percentiles, times = np.array(trace).T
     drawn = np.interp((np.arange(GRID) + 0.5) / GRID * 100, percentiles, times)
-    shape: Array = np.maximum(0.05, 1 + spread * (drawn / drawn.mean() - 1))
+    shape: Array = np.maximum(0.05, 1 + min(spread, WIDEST) * (drawn / drawn.mean() - 1))
+    shape[-GRID // 256 :] += max(0.0, spread - WIDEST)
     return shape / shape.mean()
 
 

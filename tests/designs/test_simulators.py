@@ -101,6 +101,20 @@ def test_both_simulations_agree_on_a_trace() -> None:
         assert np.percentile(slow, percentile) == pytest.approx(np.percentile(quick, percentile), rel=0.1)
 
 
+def test_a_shape_keeps_its_mean_and_spreads_further_without_end() -> None:
+    """Up to twice the trace's own spread it is the trace; what is beyond that are rare pauses."""
+    trace = ((0.0, 0.5), (50.0, 0.9), (90.0, 1.4), (99.0, 4.0), (100.0, 9.0))
+    shapes = {spread: from_trace(trace, spread) for spread in (0.0, 1.0, 2.0, 20.0, 200.0)}
+    assert all(shape.mean() == pytest.approx(1) and (np.diff(shape) >= 0).all() for shape in shapes.values())
+    assert shapes[0.0].std() == 0
+    assert np.interp(50, *np.array(trace).T) / np.interp(99, *np.array(trace).T) == pytest.approx(
+        np.percentile(shapes[1.0], 50) / np.percentile(shapes[1.0], 99), rel=0.02
+    )
+    deviations = [shape.std() for shape in shapes.values()]
+    assert deviations == sorted(deviations)
+    assert np.percentile(shapes[20.0], 99.5) < 10 < np.percentile(shapes[20.0], 99.7)
+
+
 def test_half_a_million_requests_take_a_twentieth_of_the_minute_that_ten_million_may() -> None:
     batch = Batch(call_s=0.0005, row_s=0.0001, max_rows=32, max_wait_s=0.0)
     node = replace(SERVED, loop_shape=exponential(), loop_s=0.0005, batch=batch, max_ongoing=64)

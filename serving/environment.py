@@ -77,7 +77,7 @@ def server_environment(
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(metrics_port),
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(fallback_port),
         "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(fallback_grpc_port),
-        "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "serving.loopback.listen_on_loopback",
+        "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "serving.hook.prepare",
         "RAY_SERVE_GRPC_MAX_MESSAGE_SIZE": str(config.max_body_bytes),
         # What the front forwards: a whole body and a little about it.
         "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(config.max_body_bytes + _CALL_BYTES),

@@ -12,6 +12,7 @@ import random
 import time
 import traceback
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from serving.protocol.asgi import CLIENT_CLOSED_REQUEST, Receive, Scope, Send, S
 
 LOGGER = "drillyard"  # what every module of the server logs to
 PATH_CHARS = 200  # of a request's path
+request_id: ContextVar[bytes] = ContextVar("request_id", default=b"")  # set where Serve is not asked (at_once.py)
 ID_CHARS = 128  # of a request's id, which the client may choose
 
 # Every field a line may have, and what it says.
@@ -63,7 +65,7 @@ def serve_request_id() -> str:
     """The id of the request that this task of a Ray Serve replica works on; empty outside of one."""
     from ray.serve.context import _get_serve_request_context
 
-    return str(_get_serve_request_context().request_id)[:ID_CHARS]
+    return (request_id.get().decode("latin-1") or str(_get_serve_request_context().request_id))[:ID_CHARS]
 
 
 class JsonLines(logging.Formatter):

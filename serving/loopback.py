@@ -13,10 +13,7 @@ from typing import Any
 
 
 def listen_on_loopback() -> None:
-    """Ray calls it in each process that serves, before its ports are opened.
-
-    By RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH, its hook for adding HTTP middleware; None adds none.
-    """
+    """To be called in each process that serves, before its ports are opened."""
     from ray.serve._private import default_impl, grpc_util, replica
 
     grpc_util.gRPCGenericServer = _unshared(grpc_util.gRPCGenericServer)

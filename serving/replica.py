@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from drillyard.core.contract import ModelCard, ModelRef
+from serving.at_once import answered_at_once
 from serving.grpc.model import ModelService
 from serving.grpc.service import InferenceService, Rpc
 from serving.grpc.tracing import span_name, traced_rpc
@@ -78,7 +79,9 @@ class ModelReplica(InferenceService):
 
     def __serve_build_asgi_app__(self) -> App:  # Ray's name: `serve.ingress()` calls it
         app = guarded(self._routes, self._keys, self._follower.metrics.refused)
-        return traced_app(access_logged(app, self._access_log_share), self._tracer)
+        app = traced_app(access_logged(app, self._access_log_share), self._tracer)
+        # A span must begin and end in one task, and Serve may go on in another.
+        return answered_at_once(app) if self._tracer is None else app
 
     def check_health(self) -> None:
         """Ray replaces the replica when this has raised three times in a row.

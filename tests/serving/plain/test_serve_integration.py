@@ -178,6 +178,18 @@ def test_bad_input_is_refused_by_name_and_quickly(server: ServerState, case: str
     assert_still_good(server)
 
 
+@pytest.mark.parametrize("rows", [1, 4000])  # answered at once, and in the model's thread
+def test_a_requests_id_is_answered_once(server: ServerState, rows: int) -> None:
+    with contextlib.closing(HTTPConnection("127.0.0.1", server.port, timeout=20)) as connection:
+        for given in ({"X-Request-ID": "mine"}, {}):
+            connection.request("POST", "/v2/models/fraud/infer", body=fraud_body(rows), headers=given)
+            response = connection.getresponse()
+            response.read()
+            ids = [value for key, value in response.getheaders() if key.lower() == "x-request-id"]
+            assert (response.status, len(ids)) == (200, 1)
+            assert ids == ["mine"] if given else len(ids[0]) == 36
+
+
 def test_an_unknown_requested_output_is_refused(server: ServerState) -> None:
     document = orjson.loads(fraud_body()) | {"outputs": [{"name": "colour"}]}
     reply = ask(server, "POST", INFER, orjson.dumps(document))

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from types import FrameType
+from typing import Annotated
 
 import typer
 
@@ -30,6 +31,23 @@ app.add_typer(drill.app, name="drill")
 app.add_typer(design.app, name="design")
 app.add_typer(twin.app, name="twin")
 app.command("demo")(demo.demo)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"drillyard {version('drillyard')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print it.")
+    ] = False,
+) -> None:
+    del version
 
 
 def _terminated(number: int, frame: FrameType | None) -> None:

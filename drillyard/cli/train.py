@@ -23,6 +23,7 @@ def train(
     """
     from dataclasses import replace
 
+    from pipelines import sources
     from pipelines import system as systems
     from pipelines.cluster import ray_cluster
 
@@ -32,6 +33,7 @@ def train(
         chosen = replace(chosen, dataset=dataset)
     if seed is not None:
         chosen = replace(chosen, train=replace(chosen.train, seed=seed))
+    sources.get(chosen.dataset)  # a wrong name is said before Ray is started
     where = settings(data_dir)
     console.say("starting Ray")
     with ray_cluster(where):

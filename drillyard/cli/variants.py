@@ -121,9 +121,10 @@ def _carry_out(command: dict[str, Any], console: Console, json_path: Any) -> Non
     from serving.control import call
     from serving.state import VariantState
 
-    server = lifecycle.status(settings())
+    where = settings()
+    server = lifecycle.status(where)
     if server is None:
-        raise ServiceUnreachable("a server of this folder", "this machine", "start one: drillyard serve up")
+        raise ServiceUnreachable("the server", str(where.home), "start it: drillyard serve up")
     found = call(server.run_dir, command, timeout_s=_TIMEOUT_S)
     for name, state in found.items():
         console.result(described(name, VariantState.model_validate(state)))

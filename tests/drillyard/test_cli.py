@@ -21,6 +21,7 @@ def run(*words: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
     [
         (["train", "nosuch"], 2, "error: system='nosuch' is not valid; expected one of fraud, vision"),
         (["train", "fraud", "--recipe", "huge"], 2, "error: recipe='huge' is not valid; expected one of base"),
+        (["train", "fraud", "--dataset", "mnist"], 2, "error: dataset='mnist' is not valid; expected one of fashion"),
         (["data", "fetch", "mnist"], 2, "error: dataset='mnist' is not valid; expected one of fashion-mnist"),
         (["drill", "run", "Fraud!"], 2, "error: model='Fraud!' is not valid; expected NAME, NAME@ALIAS"),
         (
@@ -31,6 +32,7 @@ def run(*words: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
         (["drill", "list", "nosuch"], 2, "error: design='nosuch' is not valid; expected one of fraud"),
         (["models", "relog", "nowhere"], 2, "error: run='nowhere' is not valid"),
         (["serve", "status"], 4, ""),
+        (["serve", "sync"], 4, "home does not answer; start it: drillyard serve up"),
         (["data", "list", "--json", "/proc/nowhere/out.json"], 2, "error: --json='/proc/nowhere/out.json' is not"),
     ],
 )
@@ -90,3 +92,7 @@ def test_nothing_is_written_by_looking(tmp_path: Path) -> None:
     assert run("data", "list", cwd=tmp_path).returncode == 0
     assert run("serve", "status", cwd=tmp_path).returncode == 4
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_version_is_told(tmp_path: Path) -> None:
+    assert run("--version", cwd=tmp_path).stdout.startswith("drillyard 0.")

@@ -32,8 +32,6 @@ def disturbed_s(result: DrillResult) -> int:
 
 def marked(result: DrillResult, blows: list[Blow]) -> DrillResult:
     """The result with a mark for each blow, in their order; what follows a blow is its doing until the next one."""
-    if not blows:
-        return result
     seconds = disturbed(result)
     begins = [blow.struck_s for blow in blows] + [float(len(seconds))]
     marks = tuple(_mark(blow, seconds, end_s) for blow, (_, end_s) in zip(blows, pairwise(begins), strict=True))

@@ -58,8 +58,9 @@ def standalone(figure: str) -> str:
     begin, end = figure.index("<svg"), figure.index("</svg>")
     opening, body = figure[begin:end].split(">", 1)
     label = opening.split('aria-label="', 1)[1].rstrip('"')
+    box = f"0 {-_LEGEND_HEIGHT} {WIDTH + _GAP} {HEIGHT + _LEGEND_HEIGHT}"  # the last tick's label reaches out
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 {-_LEGEND_HEIGHT} {WIDTH} {HEIGHT + _LEGEND_HEIGHT}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{box}" '
         f'role="img" aria-label="{label}"><style>{_STYLE_FILE.read_text()}</style>{_legend(figure)}{body}</svg>\n'
     )
 

@@ -25,8 +25,9 @@ def run_all(
     quiet: QuietOption = False,
     json_path: JsonOption = None,
 ) -> None:
-    """Serve the champions and put them through every drill, some ten minutes a system; leaves no process behind.
+    """Serve the champions and put them through every drill; leaves no process behind.
 
+    It takes about twenty minutes for the first system, and ten for each other.
     Faults strike what all systems share, so drills with faults are run for the first system only. Results are added to
     those of earlier calls, so that one drill can be run again.
 

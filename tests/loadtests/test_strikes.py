@@ -162,8 +162,3 @@ def test_what_follows_a_second_strike_is_the_seconds_doing() -> None:
     first, second = marked(result, [blow(3.0, 4.0), blow(12.0, 12.5)]).faults
     assert (first.detected_s, first.recovered_s) == (3.0, 4.0)
     assert (second.detected_s, second.recovered_s) == (12.0, 14.0)
-
-
-def test_a_drill_without_strikes_has_no_marks() -> None:
-    result = make_result(make_plan())
-    assert marked(result, []) == result

@@ -69,7 +69,9 @@ def _function(name: str, claim: Claim) -> Callable[..., Any]:
 
 
 def _computed(name: str, claim: Claim) -> Evidence:
-    return _evidence(name, claim, [compute_claim(name, claim)], {"machine": "any", "commit": provenance.commit()})
+    return _evidence(
+        name, claim, [compute_claim(name, claim)], {"machine": evidence.ANY_MACHINE, "commit": provenance.commit()}
+    )
 
 
 def _measured(name: str, claim: Claim) -> Evidence:
@@ -90,5 +92,7 @@ def _evidence(name: str, claim: Claim, values: list[float], origin: Mapping[str,
 
 
 def _unless_same(kept: Evidence | None, found: Evidence) -> Evidence:
-    """A value that has not changed keeps the commit that first said so."""
-    return kept if kept is not None and kept.model_copy(update={"commit": found.commit}) == found else found
+    """A value that has not changed keeps the commit that first said so, unless its files were not committed then."""
+    if kept is None or kept.commit.endswith("-dirty"):
+        return found
+    return kept if kept.model_copy(update={"commit": found.commit}) == found else found

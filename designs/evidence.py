@@ -18,6 +18,8 @@ from drillyard.core.errors import UsageError
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "docs" / "results"
 
+ANY_MACHINE = "any"  # of what code alone decides
+
 Reduce = Literal["only", "mean", "median", "min", "max"]
 
 

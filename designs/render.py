@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 import designs
-from designs.evidence import FromResult
+from designs.evidence import ANY_MACHINE, FromResult
 from designs.figures import Figure, shown
 from designs.opened import Opened, open_design
 from designs.records import Check, Decision, DrillCheck, FailureMode, FigureCheck, Question, TestCheck
@@ -52,7 +52,10 @@ def measured(name: str, *keys: str) -> str:
         figure = opened.figures[source.key]
         origin = f"`{found.commit}`, `{found.command}`"
         rows.append([source.says, _number(figure), source.unit, _spread(source.key, opened), origin])
-    return table(["measured", "value", "unit", "lowest to highest, n", "commit and command"], rows)
+    machines = {found.machine: None for key, found in opened.evidence.items() if not keys or key in keys}
+    lines = "; ".join(f"`{machine}`" for machine in machines if machine != ANY_MACHINE)
+    head = ["measured", "value", "unit", "lowest to highest, n", "commit and command"]
+    return table(head, rows) + (f"\nOn {lines}.\n" if lines else "")
 
 
 def decisions(name: str) -> str:

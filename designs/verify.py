@@ -37,6 +37,10 @@ def verify(name: str, *, is_command: Callable[[str], bool], claims: bool = True)
             _check_result(source, opened.evidence.get(source.key), found)
         else:
             _check_claim(name, source, opened.evidence.get(source.key), found, claims=claims)
+    timed = {key: kept for key, kept in opened.evidence.items() if kept.machine != evidence.ANY_MACHINE}
+    dirty = sorted(key for key, kept in timed.items() if kept.commit.endswith("-dirty"))
+    if dirty:
+        found.notes.append(f"measured on files that were not committed: {', '.join(dirty)}")
     known = {source.key for source in opened.design.evidence}
     found.problems += [
         f"evidence.json: {key} is no evidence of the design" for key in sorted(set(opened.evidence) - known)

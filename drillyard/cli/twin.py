@@ -11,6 +11,10 @@ app = typer.Typer(help="Predict a server's behaviour from a measured queueing mo
 
 Model = Annotated[str, typer.Argument(help="Name of a served model.")]
 
+CalibrationOption = Annotated[
+    Path | None, typer.Option(help="A calibration file; default this folder's.", dir_okay=False, exists=True)
+]
+
 
 @app.command()
 def calibrate(
@@ -59,9 +63,7 @@ def predict(
     lasts: Annotated[float, typer.Option(help="Seconds until it is replaced, or wakes.", min=0.1)] = 5,
     max_replicas: Annotated[int | None, typer.Option(help="With the autoscaler, up to so many.", min=1)] = None,
     seed: Annotated[int, typer.Option(help="Of the arrivals: those of a drill with this seed.", min=0)] = 0,
-    calibration: Annotated[
-        Path | None, typer.Option(help="A calibration file; default this folder's.", dir_okay=False, exists=True)
-    ] = None,
+    calibration: CalibrationOption = None,
     quiet: QuietOption = False,
     json_path: JsonOption = None,
 ) -> None:
@@ -88,6 +90,48 @@ def predict(
     prediction, highest = answer(found, scenario), sustainable_rps(found, scenario)
     Console(quiet, json_path).result(_predicted(prediction, highest))
     write_json(json_path, {**prediction.model_dump(mode="json"), "sustainable_rps": highest.model_dump()})
+
+
+@app.command()
+def plan(
+    model: Model,
+    rps: Annotated[float, typer.Option(help="Requests a second at the peak, over all regions.", min=1)],
+    usd_per_hour: Annotated[float, typer.Option(help="Price of one node like the calibrated one.", min=0.0001)],
+    regions: Annotated[int, typer.Option(help="With equal parts of the traffic.", min=1)] = 3,
+    zones: Annotated[int, typer.Option(help="Of each region.", min=1)] = 3,
+    lost_zones: Annotated[int, typer.Option(help="Of each region, that may be lost at the peak.", min=0)] = 1,
+    target: Annotated[float, typer.Option(help="Share of a node's capacity to use at most.", min=0.01, max=1)] = 0.6,
+    mean_share: Annotated[float, typer.Option(help="Mean rate of the day over the peak.", min=0.01, max=1)] = 0.5,
+    replicas: Annotated[int, typer.Option(help="Processes of the model on a node.", min=1)] = 1,
+    calibration: CalibrationOption = None,
+    quiet: QuietOption = False,
+    json_path: JsonOption = None,
+) -> None:
+    """Count nodes and cost for a demand that one machine cannot hold, from the twin's capacity of one.
+
+    Callers have machines of their own, as in production. The assumptions are part of the answer.
+    Example: drillyard twin plan fraud --rps 1000000 --usd-per-hour 0.1
+    """
+    import designs
+    from designs.plan import Demand, NodeType
+    from designs.plan import plan as planned
+    from designs.twin import Scenario, sustainable_rps
+    from drillyard.core.errors import UsageError
+    from drillyard.core.load import Load
+
+    found = _calibration(calibration or _calibration_path(settings(), model))
+    slo = designs.get(model).drill.slo
+    load = Load(rate_rps=1, duration_s=1)  # the highest sustainable rate does not depend on it
+    asked = Scenario(load=load, slo=slo, replicas=replicas, generator_on_node=False)
+    capacity = sustainable_rps(found, asked).low
+    if capacity <= 0:
+        raise UsageError("model", found.model, "one that keeps its promise at some rate; the twin finds none")
+    demand = Demand(peak_rps=rps, mean_share=mean_share, regions=regions, zones_per_region=zones, lost_zones=lost_zones)
+    source = f"the twin of {found.model}, lowest of {len(found.rounds)} rounds, commit {found.commit}, {found.machine}"
+    node = NodeType(capacity_rps=capacity, usd_per_hour=usd_per_hour, utilisation_target=target, capacity_source=source)
+    answer = planned(demand, node)
+    Console(quiet).result(_planned(answer))
+    write_json(json_path, answer)
 
 
 def _calibration_path(where: Any, model: str) -> Path:
@@ -138,4 +182,20 @@ def _predicted(found: Any, highest: Any) -> Any:
     table.add_row("highest sustainable rate", figure(highest, ",.0f", " requests/s"))
     if found.extrapolated:
         table.add_row("extrapolated", "beyond the rates that were measured")
+    return table
+
+
+def _planned(answer: Any) -> Any:
+    from rich.table import Table
+
+    demand = answer.demand
+    table = Table(title=f"{demand.peak_rps:,.0f} requests/s in {demand.regions} regions", show_header=False)
+    table.add_row("nodes", f"{answer.nodes:,} ({answer.nodes_per_zone:,} in each of {demand.zones_per_region} zones)")
+    table.add_row("filled at the peak", f"{answer.utilisation_at_peak:.0%} of what a node carries")
+    table.add_row(f"with {demand.lost_zones} zones lost", f"{answer.utilisation_after_loss:.0%}")
+    table.add_row("headroom", f"{answer.headroom_rps:,.0f} requests/s")
+    table.add_row("cost", f"{answer.usd_per_hour:,.2f} USD/hour, {answer.usd_per_month:,.0f} USD/month")
+    table.add_row("cost of a million requests", f"{answer.usd_per_million_requests:.3f} USD")
+    for assumption in answer.assumptions:
+        table.add_row("assumed", assumption)
     return table

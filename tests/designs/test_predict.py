@@ -162,6 +162,20 @@ def test_the_command_answers_from_a_calibration_file(tmp_path: Path) -> None:
     assert 400 < found["sustainable_rps"]["value"] < 1000
 
 
+def test_a_million_requests_a_second_are_planned_from_a_calibration(tmp_path: Path) -> None:
+    """Nodes carry what the twin says without the generator, filled to half with one of three zones lost."""
+    file, out = tmp_path / "made-up.json", tmp_path / "answer.json"
+    file.write_text(CALIBRATION.model_dump_json())
+    words = ["twin", "plan", "fraud", "--rps", "1000000", "--usd-per-hour", "0.1", "--target", "0.5"]
+    result = CliRunner().invoke(app, [*words, "--calibration", str(file), "--json", str(out)])
+    assert result.exit_code == 0, result.output
+    found = json.loads(out.read_text())
+    capacity = found["node"]["capacity_rps"]
+    assert 600 < capacity < 1000
+    assert found["nodes"] == pytest.approx(1_000_000 / capacity / 0.5 * 3 / 2, rel=0.02)
+    assert "made-up/1" in found["node"]["capacity_source"]
+
+
 def test_a_model_that_was_not_calibrated_is_a_wrong_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DRILLYARD_HOME", str(tmp_path))
     result = CliRunner().invoke(app, ["twin", "predict", "fraud", "--rps", "400"])

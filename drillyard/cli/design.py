@@ -129,9 +129,10 @@ def collect(
     from designs.opened import open_design
 
     console = Console(quiet)
-    for name in names or designs.names():
-        path = evidence.write(name, gather(name, measure=measure, say=console.say))
-        console.result(f"evidence: {path}")
+    # All before any is written: the first file would make the checkout differ from its commit for the next.
+    found = {name: gather(name, measure=measure, say=console.say) for name in names or designs.names()}
+    for name, values in found.items():
+        console.result(f"evidence: {evidence.write(name, values)}")
         if rewrite:
             opened = open_design(name)
             opened.readme.write_text(binding.rewrite(opened.readme.read_text(), opened.figures))

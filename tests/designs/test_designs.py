@@ -205,3 +205,25 @@ def test_show_prints_the_walk_without_keys_or_answers() -> None:
     assert "<!--" not in result.output
     assert "(1)" in result.output
     assert len(CliRunner().invoke(app, ["design", "show", "vision", "--answers"]).output) > len(result.output)
+
+
+def test_collect_keeps_what_is_true_and_renews_the_prose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With another result, evidence and bound numbers follow; words stay as they were."""
+    results, folder = tmp_path / "results", tmp_path / "designs" / "serving"
+    results.mkdir()
+    folder.mkdir(parents=True)
+    for path in evidence.RESULTS.glob("*.json"):
+        (results / path.name).write_bytes(path.read_bytes())
+    content = json.loads((results / "bench-overload.json").read_text())
+    content["bars"]["goodput_ratio"]["median"] = 0.5
+    (results / "bench-overload.json").write_text(json.dumps(content))
+    (folder / "README.md").write_text("Goodput stays at 0.97<!--overload_goodput_ratio--> of it.")
+    (folder / "evidence.json").write_bytes(evidence.path_of("serving").read_bytes())
+    monkeypatch.setattr(evidence, "RESULTS", results)
+    monkeypatch.setattr(evidence, "ROOT", tmp_path)
+    result = CliRunner().invoke(app, ["design", "collect", "serving", "--rewrite", "--quiet"])
+    assert result.exit_code == 0, result.output
+    assert (folder / "README.md").read_text() == "Goodput stays at 0.50<!--overload_goodput_ratio--> of it."
+    kept = json.loads((folder / "evidence.json").read_text())
+    assert kept["overload_goodput_ratio"]["value"] == 0.5
+    assert kept["decode_speedup"] == json.loads((ROOT / "designs/serving/evidence.json").read_text())["decode_speedup"]

@@ -98,6 +98,17 @@ def metrics() -> str:
     return table(["metric", "type", "labels", "what it says"], rows)
 
 
+def drill_metrics() -> str:
+    """Every metric that a running drill exports."""
+    from loadtests import exporter
+
+    rows = [
+        [f"`{metric.name}`", metric.kind, ", ".join(f"`{label}`" for label in metric.labels), metric.help]
+        for metric in exporter.ALL
+    ]
+    return table(["metric", "type", "labels", "what it says"], rows)
+
+
 def label_values() -> str:
     """What the labels with a fixed set of values may be."""
     from typing import get_args

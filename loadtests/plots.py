@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from drillyard.core.slo import DrillResult
-from loadtests import omission
+from loadtests import omission, result_charts
 from loadtests.charts import HEIGHT, LEFT, WIDTH, Line, chart
 
 _STYLE_FILE = Path(__file__).parent / "report.css"  # its variables follow the reader's light or dark page
@@ -34,23 +34,8 @@ def search(result: DrillResult) -> str:
 
 
 def latency(result: DrillResult) -> str:
-    """Median and 99th percentile of each second, and the promised bound (HTML with inline SVG)."""
-    series, slo = result.series, result.plan.slo
-
-    def column(name: str) -> list[tuple[float, float | None]]:
-        return [(t + 0.5, value or None) for t, value in zip(series["t_s"], series[name], strict=True)]
-
-    return chart(
-        title=f"{result.plan.name} of {result.plan.model}",
-        description=f"p50 {result.p50_ms:.1f} ms, p99 {result.p99_ms:.1f} ms over the drill.",
-        lines=[
-            Line(name="p99", colour="--bad", points=column("p99_ms")),
-            Line(name="p50", colour="--accent", points=column("p50_ms")),
-        ],
-        x_label="intended send time, s",
-        y_label="latency, ms",
-        bound=(f"p99 bound {slo.p99_ms:g} ms", slo.p99_ms),
-    )
+    """Median and 99th percentile of each second, the promised bound, and faults (HTML with inline SVG)."""
+    return result_charts.latency(result, title=f"{result.plan.name} of {result.plan.model}")
 
 
 def standalone(figure: str) -> str:

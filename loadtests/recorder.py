@@ -7,6 +7,7 @@ exact to 3 digits, and histograms of several generator processes add up where pe
 
 from array import array
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -73,6 +74,7 @@ class Recorder:
         self._seconds: defaultdict[int, _Second] = defaultdict(_Second)
         self._errors: Counter[str] = Counter()
         self.requests = self.ok = self._good = self._within = self.late_sends = self.rejected = 0
+        self.latency_sum_s = 0.0
 
     def sent(self, intended_s: float, sent_s: float) -> None:
         """One request left (times in seconds since the start of the drill)."""
@@ -114,6 +116,7 @@ class Recorder:
         elif error is None:
             second.slow += 1
         self._latency.record_value(latency_us)
+        self.latency_sum_s += latency_us / 1e6
         self._seconds[int(intended_s)].latencies_us.append(latency_us)
 
     @property
@@ -129,6 +132,12 @@ class Recorder:
         """Latency at a percentile, from the HDR histogram; 0.0 while nothing was timed."""
         return _value_us(self._latency, percentile) / 1000
 
+    def counts_up_to(self, bounds_s: Sequence[float]) -> tuple[int, ...]:
+        """How many latencies are at most each of the bounds (ascending), and how many there are, to HDR's 3 digits."""
+        counts = np.cumsum(np.ctypeslib.as_array(self._latency.counts))
+        places = [self._latency.get_counts_array_index(round(bound * 1e6)) for bound in bounds_s]
+        return (*(int(counts[place]) for place in places), int(self._latency.total_count))
+
     def send_lag_ms(self) -> dict[str, float]:
         """How long after the intended time requests really left; part of every latency above."""
         return _summary_ms(self._lag)
@@ -143,6 +152,10 @@ class Recorder:
             return []
         points = self._latency.get_percentile_iterator(5)
         return [(item.percentile_level_iterated_to, item.value_iterated_to / 1000) for item in points]
+
+    def latencies_us(self) -> "dict[int, array[int]]":
+        """By the second in which each request was intended."""
+        return {t_s: second.latencies_us for t_s, second in self._seconds.items()}
 
     def series(self) -> dict[str, list[float]]:
         """Per second: sent, ok, errors and slow when they happened; p50 and p99 (0 if none) by the intended second."""
@@ -192,6 +205,7 @@ class Recorder:
             "histograms": [histogram.encode() for histogram in self._histograms()],
             "counts": [self.requests, self.ok, self._good, self._within, self.late_sends, self.rejected],
             "errors": dict(self._errors),
+            "latency_sum_s": self.latency_sum_s,
             "seconds": {
                 t_s: [second.sent, second.ok, second.errors, second.slow, second.latencies_us.tobytes()]
                 for t_s, second in self._seconds.items()
@@ -214,6 +228,7 @@ class Recorder:
         self._within += within
         self.late_sends += late
         self.rejected += rejected
+        self.latency_sum_s += state["latency_sum_s"]
         self._errors.update(state["errors"])
         for t_s, (sent, ok, errors, slow, latencies) in state["seconds"].items():
             second = self._seconds[int(t_s)]

@@ -9,7 +9,8 @@ from pathlib import Path
 from drillyard.core.errors import UsageError
 from drillyard.core.slo import DrillResult
 from loadtests.bounds import bounds
-from loadtests.charts import PERCENTILE_TICKS, Line, chart, percentile_x
+from loadtests.result_charts import charts
+from loadtests.tables import tables
 
 _STYLE_FILE = Path(__file__).parent / "report.css"
 _MEDIA_TYPES = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg"}
@@ -49,12 +50,16 @@ def _verdict(result: DrillResult) -> str:
     return f'<span class="verdict {result.verdict.lower()}">{escape(result.verdict)}</span>'
 
 
+def _name(result: DrillResult) -> str:
+    return f"{result.plan.model} {result.plan.name}"
+
+
 def _summary(results: Sequence[DrillResult]) -> str:
     if not results:
         return ""
     rows = [
         [
-            f'<a href="#drill-{place}">{escape(result.plan.model)}</a>',
+            f'<a href="#drill-{place}">{escape(_name(result))}</a>',
             _verdict(result),
             f"{result.offered_rps:,.0f} rps",
             f"{result.goodput_rps:,.0f} rps",
@@ -79,10 +84,11 @@ def _drill(result: DrillResult, place: int) -> str:
         f"commit {result.commit}; {result.machine}. Latency counts from the intended send time."
     )
     return (
-        f'<section id="drill-{place}"><h2>{escape(result.plan.model)} {_verdict(result)}</h2>'
+        f'<section id="drill-{place}"><h2>{escape(_name(result))} {_verdict(result)}</h2>'
         + (f'<ul class="reasons">{reasons}</ul>' if reasons else "")
         + _table(["promise", "bound", "measured", ""], rows)
-        + "".join(_charts(result))
+        + _more(result)
+        + "".join(charts(result))
         + f'<p class="note">{escape(facts)}</p></section>'
     )
 
@@ -91,53 +97,16 @@ def _mark(held: bool) -> str:
     return '<span class="kept">✓ kept</span>' if held else '<span class="broken">✗ broken</span>'
 
 
-def _charts(result: DrillResult) -> list[str]:
-    series, slo, duration_s = result.series, result.plan.slo, result.plan.load.duration_s
-
-    def column(name: str, *, gaps: bool = False) -> list[tuple[float, float | None]]:
-        pairs = zip(series["t_s"], series[name], strict=True)
-        return [(t + 0.5, None if gaps and not value else value) for t, value in pairs if not gaps or t < duration_s]
-
-    def rates(name: str) -> list[tuple[float, float | None]]:
-        """Without the last seconds' few stragglers, which would look like a dip in throughput."""
-        return [(t, y) for t, y in column(name) if t < int(duration_s) or (y or 0) > 0.05 * result.offered_rps]
-
-    curve = [(percentile_x(p), latency) for p, latency in result.percentiles if p <= 99.99]
-    bound = (f"p99 bound {slo.p99_ms:g} ms", slo.p99_ms)
-    figures = f"p50 {result.p50_ms:.2f} ms, p99 {result.p99_ms:.2f} ms, maximum {result.max_ms:.2f} ms"
-    return [
-        chart(
-            title="Latency over time",
-            description=f"Median and 99th percentile of each second; over the drill {figures}.",
-            lines=[
-                Line(name="p99", colour="--bad", points=column("p99_ms", gaps=True)),
-                Line(name="p50", colour="--accent", points=column("p50_ms", gaps=True)),
-            ],
-            x_label="intended send time, s",
-            y_label="latency, ms",
-            bound=bound,
-        ),
-        chart(
-            title="Latency by percentile",
-            description=f"{figures}; 99.9th percentile {result.p999_ms:.2f} ms.",
-            lines=[Line(name="latency", colour="--accent", points=curve)],
-            x_label="percentile (each step to the right is ten times rarer)",
-            y_label="latency, ms",
-            x_ticks=PERCENTILE_TICKS,
-            bound=bound,
-        ),
-        chart(
-            title="Throughput",
-            description=f"{result.requests:,} requests, {result.errors:,} errors, offered {result.offered_rps:.0f}/s.",
-            lines=[
-                Line(name="sent", colour="--muted", points=rates("sent"), dashed=True),
-                Line(name="answered rightly", colour="--good", points=rates("ok")),
-                Line(name="errors", colour="--bad", points=rates("errors")),
-            ],
-            x_label="time, s",
-            y_label="requests/s",
-        ),
-    ]
+def _more(result: DrillResult) -> str:
+    """Hypothesis, faults, budget and alerts."""
+    parts = []
+    for table in tables(result):
+        marks = [[] if holds is None else [_mark(holds)] for holds in table.holds] or [[] for _ in table.rows]
+        rows = [[*map(escape, row), *mark] for row, mark in zip(table.rows, marks, strict=True)]
+        head = [*table.head, ""] if table.holds else table.head
+        said = f'<p class="said">{escape(table.text)}</p>' if table.text else ""
+        parts.append(f"<h3>{escape(table.title)}</h3>{said}" + (_table(head, rows) if rows else ""))
+    return "".join(parts)
 
 
 def _section(section: Section) -> str:

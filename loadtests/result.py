@@ -5,6 +5,7 @@ from typing import Any
 from drillyard.core import budget, provenance
 from drillyard.core.load import ClosedLoad
 from drillyard.core.slo import DrillPlan, DrillResult
+from loadtests import batches
 from loadtests.hypothesis import put_to_the_test
 from loadtests.phases import drift, kept_factor, phases
 from loadtests.recorder import WRONG, Measured, Recorder
@@ -56,6 +57,7 @@ def _figures(plan: DrillPlan, recorder: Recorder, measured: Measured) -> dict[st
         "send_lag_ms": recorder.send_lag_ms(),
         "refusal_ms": recorder.refusal_ms(),
         "phases": parts,
+        "latency_batches": batches.pack(recorder.latencies_us(), plan.load.duration_s),
         "kept_factor": kept_factor(plan, parts),
         "drift": drift(parts),
     }

@@ -30,7 +30,7 @@ from loadtests.limit import measure as measure_limit
 from loadtests.limit import refuse_beyond
 from loadtests.openloop import MAX_IN_FLIGHT, OpenLoop
 from loadtests.payloads import Payloads
-from loadtests.progress import Progress
+from loadtests.progress import LATENCY_BOUNDS_S, Progress
 from loadtests.realtime import run_in_real_time
 from loadtests.recorder import Recorder
 from loadtests.result import result
@@ -116,6 +116,8 @@ def _run(
             slow=recorder.slow,
             rate_rps=round((recorder.ok - before) / max(now_s - before_s, 1e-3), 1),
             p99_ms=recorder.percentile_ms(99),
+            latency_counts=recorder.counts_up_to(LATENCY_BOUNDS_S),
+            latency_sum_s=recorder.latency_sum_s,
             budget_left=left(),
         )
         before, before_s = recorder.ok, now_s

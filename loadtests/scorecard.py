@@ -8,6 +8,8 @@ from rich.text import Text
 
 from drillyard.core.slo import DrillResult, Verdict
 from loadtests.bounds import bounds
+from loadtests.tables import Table as Facts
+from loadtests.tables import tables
 
 STYLES = {Verdict.PASS: "bold green", Verdict.FAIL: "bold red", Verdict.INVALID: "bold yellow"}
 
@@ -24,8 +26,25 @@ def scorecard(results: Sequence[DrillResult]) -> RenderableType:
         head = Text.assemble((result.plan.model, "bold"), " ", (result.verdict, style))
         side = [head, Text(f"{result.offered_rps:,.0f} rps offered", "dim"), Text(f"{load.duration_s:g} s", "dim")]
         for label, bound in zip(side, bounds(result), strict=True):
-            mark = Text("kept", "green") if bound.held else Text("broken", "red")
-            table.add_row(label, bound.name, bound.promised, bound.measured, mark)
+            table.add_row(label, bound.name, bound.promised, bound.measured, _mark(bound.held))
         table.add_section()
         reasons += [Text(f"{result.plan.model} {result.verdict}: {reason}", style) for reason in result.reasons]
-    return Group(table, *reasons)
+    more = [_more(result, each) for result in results for each in tables(result)]
+    return Group(table, *reasons, *more)
+
+
+def _more(result: DrillResult, each: Facts) -> RenderableType:
+    """Hypothesis, faults, budget or alerts, below the name of the drill."""
+    table = Table(title=f"{result.plan.model} {result.plan.name}: {each.title}", box=None, pad_edge=False)
+    table.title_justify = "left"
+    for name in each.head:
+        table.add_column(name, no_wrap=True)
+    marks = [_mark(holds) for holds in each.holds] or [Text()] * len(each.rows)
+    table.add_column("", no_wrap=True)
+    for row, mark in zip(each.rows, marks, strict=True):
+        table.add_row(*(Text(cell) for cell in row), mark)
+    return Group("", table, Text(each.text, "dim")) if each.text else Group("", table)
+
+
+def _mark(held: bool | None) -> Text:
+    return Text() if held is None else Text("kept", "green") if held else Text("broken", "red")

@@ -6,7 +6,7 @@ view only: the folder holds everything, and `log` writes it again from there.
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlparse
@@ -24,13 +24,15 @@ from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 from mlflow.tracking import MlflowClient
 from mlflow.types import Schema, TensorSpec
 
-from drillyard.core import contract
+from drillyard.core import budget, contract
 from drillyard.core.errors import ServiceUnreachable, brief
 from drillyard.core.settings import Settings
+from drillyard.core.slo import DrillResult
 from pipelines.loop import Record
 from pipelines.runfolder import RunFolder
 
 MODEL_ARTIFACT, PLOTS_ARTIFACT = "model", "plots"
+DRILLS = "drills"  # the experiment of all drills
 _FLUSH_S = 2.0
 _SYSTEM_METRICS_S = 5.0
 _NUMPY = {"FP32": np.float32, "FP64": np.float64, "UINT8": np.uint8, "INT64": np.int64, "BOOL": np.bool_}
@@ -138,6 +140,60 @@ def _create_run(client: MlflowClient, folder: RunFolder, settings: Settings) -> 
     return str(run.info.run_id)
 
 
+def log_drill(result: DrillResult, files: Sequence[Path], settings: Settings) -> str:
+    """A drill as a run of the experiment `drills`, with its files; returns the run's id.
+
+    The model version is named in the run's tags, and the version's tag `drill.NAME` names verdict and run. Raises
+    ServiceUnreachable.
+    """
+    client = connect(settings)
+    try:
+        return _log_drill(client, result, files, settings)
+    except Exception as error:  # MLflow wraps driver, socket and HTTP errors of many kinds
+        raise ServiceUnreachable(
+            "the MLflow tracking store", settings.tracking_uri, f"the drill could not be logged ({brief(error)})"
+        ) from error
+
+
+def _log_drill(client: MlflowClient, result: DrillResult, files: Sequence[Path], settings: Settings) -> str:
+    plan, ref = result.plan, contract.ModelRef.parse(result.plan.model)
+    tags = {
+        "drill": plan.name,
+        "verdict": str(result.verdict),
+        "model": plan.model,
+        "model.name": ref.name,
+        "commit": result.commit,
+        "machine": result.machine,
+    }
+    if plan.hypothesis is not None:
+        tags["hypothesis_held"] = str(result.hypothesis_held)
+    run = client.create_run(experiment(client, DRILLS, settings), run_name=f"{ref.name} {plan.name}", tags=tags)
+    run_id = str(run.info.run_id)
+    client.log_batch(run_id, params=[Param(key, str(value)) for key, value in _params(plan.model_dump()).items()])
+    _log_metrics(client, run_id, _drill_metrics(result))
+    for path in files:
+        client.log_artifact(run_id, str(path))
+    client.set_terminated(run_id)
+    if ref.version is not None:
+        client.set_tag(run_id, "model.version", str(ref.version))
+        client.set_model_version_tag(ref.name, str(ref.version), f"drill.{plan.name}", f"{result.verdict} {run_id}")
+    return run_id
+
+
+def _drill_metrics(result: DrillResult) -> list[Metric]:
+    """The figures of the whole drill, and each second's."""
+    now = int(time.time() * 1000)
+    names = ("offered_rps", "goodput_rps", "requests", "errors", "late_sends")
+    values = {name: getattr(result, name) for name in (*names, "p50_ms", "p90_ms", "p99_ms", "p999_ms", "max_ms")}
+    score = budget.of(result)
+    if score is not None:
+        values |= {"pages": score.pages, "false_pages": score.false_pages}
+        values |= {f"budget_spent/{each.objective}": each.spent for each in score.objectives if each.spent is not None}
+    whole = [Metric(name, float(value), now, 0) for name, value in values.items()]
+    columns = [(name, column) for name, column in result.series.items() if name != "t_s"]
+    return whole + [Metric(f"second/{name}", y, now, t) for name, column in columns for t, y in enumerate(column)]
+
+
 def _describe(folder: RunFolder) -> None:
     """MLflow's own description (MLmodel, signature, requirements) beside our files, so its tools can load the model."""
     described = folder.path / "mlmodel"
@@ -169,7 +225,10 @@ def _lineage(card: contract.ModelCard) -> DatasetInput:
 
 
 def _log_records(client: MlflowClient, run_id: str, records: list[Record]) -> None:
-    metrics = [metric for record in records for metric in _metrics(record)]
+    _log_metrics(client, run_id, [metric for record in records for metric in _metrics(record)])
+
+
+def _log_metrics(client: MlflowClient, run_id: str, metrics: Sequence[Metric]) -> None:
     for start in range(0, len(metrics), 900):  # the store takes at most 1,000 a call
         client.log_batch(run_id, metrics=metrics[start : start + 900])
 

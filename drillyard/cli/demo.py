@@ -149,6 +149,9 @@ def _close(cards: dict[str, Any], results: list[Any], where: Any, elapsed_s: flo
             results, where.reports / "demo.html", title="drillyard demo: from raw data to a verdict", sections=sections
         )
     console.result(scorecard(results))
+    for result in results:
+        files = (where.reports / drills.report_name(result.plan)).with_suffix(".json")
+        drills.track(result, [files, report], where, console)
     console.result(f"report: {report}\nfigures: {where.reports / 'demo.json'}")
     console.result(f"{elapsed_s:.0f} s after the data was there\n\n{NEXT}")
 

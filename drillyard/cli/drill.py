@@ -5,12 +5,18 @@ from typing import Annotated, Any
 
 import typer
 
-from drillyard.cli import catalogue, issues
+from drillyard.cli import catalogue, compare, issues
 from drillyard.cli.console import Console, JsonOption, QuietOption, settings, write_json
+from drillyard.core.errors import DrillyardError
+
+MetricsPortOption = Annotated[
+    int | None,
+    typer.Option(help="Port of 127.0.0.1 for Prometheus while the drill runs; default none.", min=1, max=65535),
+]
 
 app = typer.Typer(help="Load a served model and score it against its SLO.", no_args_is_help=True)
 app.command("all")(catalogue.run_all)
-for command in (issues.issues, issues.issue):
+for command in (issues.issues, issues.issue, compare.compare):
     app.command()(command)
 
 
@@ -49,6 +55,7 @@ def run(
     rate: Annotated[float | None, typer.Option(help="Requests a second; default the design's.", min=0.1)] = None,
     duration: Annotated[float | None, typer.Option(help="Seconds; default the drill's.", min=1)] = None,
     seed: Annotated[int | None, typer.Option(help="Of the arrivals.", min=0)] = None,
+    metrics_port: MetricsPortOption = None,
     quiet: QuietOption = False,
     json_path: JsonOption = None,
 ) -> None:
@@ -62,7 +69,6 @@ def run(
     import designs
     from drillyard.core.contract import ModelRef
     from loadtests import drills, entry
-    from loadtests.hypothesis import told
     from loadtests.scorecard import scorecard
 
     console, where = Console(quiet, json_path), settings()
@@ -71,14 +77,13 @@ def run(
     changes = {"rate_rps": rate, "seed": seed}
     load = entry.base(design).model_copy(update={key: value for key, value in changes.items() if value is not None})
     plan = chosen.planned(design.model_copy(update={"load": load}), duration)
-    result = chosen.run(plan, lambda each: drill(each, ref, url, where, console))
+    result = chosen.run(plan, lambda each: drill(each, ref, url, where, console, metrics_port))
     files = where.reports / report_name(plan)
     write_json(files.with_suffix(".json"), result)
     report = write_report([result], files.with_suffix(".html"), title=f"Drill of {ref}: {name}")
     console.result(scorecard([result]))
-    for line in told(result):
-        console.result(line)
     console.result(f"report: {report}")
+    track(result, [files.with_suffix(".json"), report], where, console)
     write_json(json_path, result)
     raise typer.Exit(int(result.verdict.exit_code))
 
@@ -89,8 +94,9 @@ def report_name(plan: Any) -> str:
     return f"drill-{model}.json" if name == "steady" else f"drill-{model}-{name}.json"
 
 
-def drill(plan: Any, ref: Any, url: str, where: Any, console: Console) -> Any:
+def drill(plan: Any, ref: Any, url: str, where: Any, console: Console, metrics_port: int | None = None) -> Any:
     """One drill with progress on the console. Raises ServiceUnreachable, InvalidMeasurement."""
+    from loadtests.exporter import exported
     from loadtests.launch import run_drill
     from loadtests.progress import Progress
     from loadtests.target import Target
@@ -100,10 +106,11 @@ def drill(plan: Any, ref: Any, url: str, where: Any, console: Console) -> Any:
     if not plan.strikes:  # by version, so that a server that holds another one is found out; a strike may change it
         plan = plan.model_copy(update={"model": f"{local.card.name}/{local.card.version}"})
     console.say(f"drill {plan.model}: {plan.load.words}")
-    with console.step(f"drill {plan.model}") as step:
+    with console.step(f"drill {plan.model}") as step, exported(plan.name, plan.model, metrics_port) as exporter:
 
         def on_progress(progress: Progress) -> None:
             step.update(progress.t_s, progress.duration_s, _facts(progress))
+            exporter.follow(progress)
 
         return run_drill(
             plan,
@@ -114,6 +121,18 @@ def drill(plan: Any, ref: Any, url: str, where: Any, console: Console) -> Any:
             on_progress=on_progress,
             target=Target.of(where, local.card.name) if plan.strikes else None,
         )
+
+
+def track(result: Any, files: list[Path], where: Any, console: Console) -> None:
+    """Log the drill to MLflow. A store that is down costs the run there, and never the drill."""
+    from pipelines import tracking
+
+    try:
+        run_id = tracking.log_drill(result, files, where)
+    except DrillyardError as error:
+        console.result(f"not logged to MLflow: {error}; the drill is kept in {files[0]}")
+    else:
+        console.say(f"logged to MLflow: experiment {tracking.DRILLS}, run {run_id}")
 
 
 def _facts(progress: Any) -> dict[str, str]:

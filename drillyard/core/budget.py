@@ -93,8 +93,8 @@ def score(
 
 
 def allowed(plan: DrillPlan) -> dict[str, float]:
-    """Which share of the requests each objective of the promise lets be bad; a promised p99 lets 1% be slower."""
-    return {AVAILABILITY: plan.slo.max_error_rate, LATENCY: 0.01}
+    """Which share of the requests each objective of the promise lets be bad; a promised p99 lets 1% be slow."""
+    return {AVAILABILITY: plan.slo.max_error_rate, LATENCY: (100 - plan.percentile) / 100}
 
 
 def objectives(plan: DrillPlan, series: Mapping[str, Counts]) -> tuple[Objective, ...]:

@@ -1,12 +1,14 @@
 import re
+from html import escape as html_escape
 from html.parser import HTMLParser
 from xml.etree import ElementTree
 
 import pytest
 from rich.console import Console
 
+from drillyard.core import budget
 from drillyard.core.errors import UsageError
-from drillyard.core.slo import DrillResult, Verdict
+from drillyard.core.slo import DrillResult, Expectation, FaultMark, Finding, Hypothesis, Verdict
 from loadtests.charts import Line, chart, ticks
 from loadtests.report import Section, render
 from loadtests.scorecard import scorecard
@@ -44,6 +46,29 @@ def result() -> DrillResult:
             "p99_ms": [41, 0, 40],
         },
         percentiles=[(0, 1), (50, 5), (90, 20), (99, 41.2), (99.9, 50), (100, 51)],
+    )
+
+
+@pytest.fixture
+def struck(result: DrillResult) -> DrillResult:
+    """With a fault, a hypothesis and a budget, as a drill with strikes has them."""
+    expects = (Expectation(figure="p99_ms", at_most=25), Expectation(figure="extra.nothing", at_least=1))
+    findings = (
+        Finding(expectation=expects[0], measured=41.2, held=False),
+        Finding(expectation=expects[1], measured=None, held=False),
+    )
+    hypothesis = Hypothesis(text="Nobody <notices>", expects=expects)
+    mark = FaultMark(fault="kill <replica>", struck_s=1.0, ended_s=1.0, detected_s=1.5, recovered_s=None)
+    return budget.scored(
+        result.model_copy(
+            update={
+                "plan": result.plan.model_copy(update={"hypothesis": hypothesis}),
+                "series": {**result.series, "slow": [0, 100, 150]},
+                "faults": (mark,),
+                "findings": findings,
+                "hypothesis_held": False,
+            }
+        )
     )
 
 
@@ -119,6 +144,45 @@ def test_a_second_without_answers_leaves_a_gap(result):
     latency = re.findall(r"<svg.*?</svg>", render([result], title="t"), re.DOTALL)[0]
     lines = re.findall(r'class="line"[^>]* d="([^"]*)"', latency)
     assert [line.count("M") for line in lines] == [2, 2]
+
+
+def test_faults_are_shaded_from_the_blow_to_the_recovery_on_each_chart_over_time(struck):
+    page = render([struck], title="t")
+    parse(page)
+    svgs = re.findall(r"<svg.*?</svg>", page, re.DOTALL)
+    assert [svg.count('class="band"') for svg in svgs] == [1, 0, 1, 1]
+    left, width = map(float, re.findall(r'class="band" x="([\d.]+)" y="\d+" width="([\d.]+)"', svgs[0])[0])
+    assert left == pytest.approx(64 + (860 - 64 - 24) * 1 / 2.5, abs=0.1)  # struck at 1 s; the last point is at 2.5 s
+    assert left + width == pytest.approx(860 - 24, abs=0.1)  # never recovered
+    assert "kill &lt;replica&gt; struck at 1.0 s" in svgs[0]
+
+
+def test_page_and_scorecard_say_the_same_of_hypothesis_faults_budget_and_alerts(struck):
+    words = ["Hypothesis refuted", "Nobody <notices>", "p99_ms", "≤ 25", "41.2", "no such figure", "≥ 1"]
+    words += ["Faults", "kill <replica>", "at 1.0 s", "0.5 s", "never"]
+    words += ["Error budget", "availability", "3 of 600", "50%", "250 of 597", "4,188%"]
+    words += ["Alerts", "1 h / 5 min", "latency", "2 of 2 pages were false"]
+    mark = struck.faults[0]
+    blind = budget.scored(struck.model_copy(update={"faults": (mark.model_copy(update={"struck_s": 3.5}),)}))
+    page, console = render([blind], title="t"), Console(width=150)
+    with console.capture() as capture:
+        console.print(scorecard([blind]))
+    for word in words:
+        if word not in ("at 1.0 s", "0.5 s", "never"):
+            assert html_escape(word) in page
+            assert word in capture.get()
+    page = render([struck], title="t")
+    for word in ("at 1.0 s", "0.5 s", "never", "0 of 2 pages were false"):
+        assert word in page
+
+
+def test_the_budget_chart_ends_at_what_was_spent(struck):
+    chart = re.findall(r"<svg.*?</svg>", render([struck], title="t"), re.DOTALL)[3]
+    assert "availability 50% spent; latency 4,188% spent; 2 pages" in chart
+    assert re.findall(r'class="mark-label"[^>]*>([^<]*)<', chart) == ["first page"]
+    lines = re.findall(r'class="line"[^>]* d="([^"]*)"', chart)
+    heights = [float(line.split()[-1]) for line in lines]  # of the last points, from the top
+    assert heights[1] < heights[0]
 
 
 def test_an_image_of_unknown_kind_is_refused_and_svg_is_not(tmp_path):

@@ -19,7 +19,8 @@ from tests.loadtests.support.stand_ins import Server
 
 def line(t_s: float, phase: str = "drill") -> Progress:
     counts = {"sent": 1, "ok": 1, "errors": 0, "slow": 0, "rate_rps": 1.0, "p99_ms": 1.0, "budget_left": None}
-    return Progress(phase=phase, t_s=t_s, duration_s=10, **counts)
+    latencies = {"latency_counts": (), "latency_sum_s": 0.0}
+    return Progress(phase=phase, t_s=t_s, duration_s=10, **counts, **latencies)
 
 
 def strikes(server: Server, *given: Strike, answers: bool = True) -> Strikes:

@@ -10,8 +10,8 @@ Points = list[tuple[float, float | None]]
 
 
 def charts(result: DrillResult) -> list[str]:
-    """Latency over time and by percentile, throughput, and the budget where there is one."""
-    return [latency(result), _percentiles(result), _throughput(result), *_budget(result)]
+    """Latency over time and by percentile, throughput; budget and quality under load where they are known."""
+    return [latency(result), _percentiles(result), _throughput(result), *_budget(result), *_quality(result)]
 
 
 def _bands(result: DrillResult) -> list[Band]:
@@ -118,5 +118,32 @@ def _budget(result: DrillResult) -> list[str]:
             bound=("all of it", 100.0),
             bands=_bands(result),
             marks=[(min(times), f"first {severity}") for severity, times in begins.items() if times],
+        )
+    ]
+
+
+def _quality(result: DrillResult) -> list[str]:
+    found = result.extra.get("quality")
+    if not found:
+        return []
+
+    def percent(name: str) -> Points:
+        return [(t, 100 * value) for t, value in zip(found["t_s"], found[name], strict=True)]
+
+    best = found["unloaded"]
+    return [
+        chart(
+            title="Quality under load",
+            description=f"Of each pass through the samples: answered in time, precision among the {found['reviewed']} "
+            f"highest scores (unloaded {best['precision']:.0%}), "
+            f"and {found['weight']} of the positives missed (unloaded {best['missed']:.0%}).",
+            lines=[
+                Line(name="answered in time", colour="--good", points=percent("answered")),
+                Line(name=f"precision in the top {found['reviewed']}", colour="--accent", points=percent("precision")),
+                Line(name=f"{found['weight']} missed", colour="--bad", points=percent("missed")),
+            ],
+            x_label="time, s (middle of each pass through the same samples)",
+            y_label="%",
+            bands=_bands(result),
         )
     ]

@@ -31,6 +31,7 @@ from loadtests.limit import refuse_beyond
 from loadtests.openloop import MAX_IN_FLIGHT, OpenLoop
 from loadtests.payloads import Payloads
 from loadtests.progress import LATENCY_BOUNDS_S, Progress
+from loadtests.quality import Watch
 from loadtests.realtime import run_in_real_time
 from loadtests.recorder import Recorder
 from loadtests.result import result
@@ -48,7 +49,8 @@ def drill(plan: DrillPlan, *, url: str, samples: Path, api_key: str | None) -> D
     """
     real_time = run_in_real_time()
     payloads = Payloads.load(samples, _rows(plan.load))
-    requests = traffic.shaped(plan.traffic, payloads, samples)
+    watch = Watch.of(plan, payloads, samples)
+    requests = watch.requests if watch else traffic.shaped(plan.traffic, payloads, samples)
     environment = Environment(user_classes=[LoopUser], host=url)
     environment.create_local_runner()
     extra: dict[str, Any] = {"url": url, "generator_real_time": real_time}
@@ -58,7 +60,8 @@ def drill(plan: DrillPlan, *, url: str, samples: Path, api_key: str | None) -> D
 
     def recorded(phase: Any, load: Load | ClosedLoad, report: Any = None) -> tuple[Recorder, int, int]:
         exchange = Exchange(url=url, model=plan.model, payloads=requests, api_key=api_key, retries=plan.retries)
-        loop = _loop(load, exchange, Recorder(plan.slo.p99_ms), report)
+        fresh = watch.begin(plan.slo.p99_ms) if watch else Recorder(plan.slo.p99_ms)
+        loop = _loop(load, exchange, fresh, report)
         _run(environment, loop, phase, load.duration_s, lambda: _budget_left(plan, loop.recorder, loop.scheduled))
         return loop.recorder, loop.scheduled, exchange.sends
 
@@ -76,6 +79,8 @@ def drill(plan: DrillPlan, *, url: str, samples: Path, api_key: str | None) -> D
         "sends_per_request": sends / max(1, recorder.requests),
         "max_in_flight": MAX_IN_FLIGHT,
     }
+    if watch and isinstance(plan.load, Load):
+        extra["quality"] = watch.figures(schedule(plan.load))
     return result(plan, recorder, scheduled, started_at, extra)
 
 

@@ -20,9 +20,10 @@ class Table:
 
 
 def tables(result: DrillResult) -> list[Table]:
-    """Those that have something to say: hypothesis, faults, error budget, alerts."""
+    """Those that have something to say: hypothesis, faults, error budget, alerts, quality."""
     score = budget.of(result)
     found = [_hypothesis(result), _faults(result, score), *([_budget(score), _alerts(score, result)] if score else [])]
+    found.append(_quality(result))
     return [table for table in found if table is not None]
 
 
@@ -96,6 +97,25 @@ def _alerts(score: BudgetScore, result: DrillResult) -> Table | None:
     if result.faults:
         text += f" {score.false_pages} of {score.pages} pages were false: they began while no fault was in the system."
     return Table(title="Alerts", text=text, head=["alert", "windows", "objective", "from", "until"], rows=rows)
+
+
+def _quality(result: DrillResult) -> Table | None:
+    found = result.extra.get("quality")
+    if not found:
+        return None
+    best, passes = found["unloaded"], len(found["t_s"])
+    worst = {"answered": min, "precision": min, "missed": max}
+    names = {
+        "answered": "answered in time",
+        "precision": f"precision in the top {found['reviewed']}",
+        "missed": f"{found['weight']} missed, of {found['at_stake']:,.0f} at stake",
+    }
+    rows = [
+        [words, f"{best.get(name, 1.0):.1%}", f"{sum(found[name]) / passes:.1%}", f"{worst[name](found[name]):.1%}"]
+        for name, words in names.items()
+    ]
+    text = f"{passes} passes through the same {found['rows']:,} samples; a decision after the p99 bound is none."
+    return Table(title="Quality under load", text=text, head=["", "unloaded", "mean", "worst pass"], rows=rows)
 
 
 def _share(value: float | None) -> str:

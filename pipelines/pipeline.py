@@ -147,6 +147,7 @@ def _prove(
         onnx_sha256=pooch.file_hash(str(folder.onnx)),
         samples_sha256=pooch.file_hash(str(folder.samples)),
         summary=summarise(spec, dataset, predict),
+        quality=the_system.quality,
         notes=notes,
     )
     folder.write_card(card)

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 import pipelines
-from drillyard.core.contract import DatasetRef, Interval, TensorSpec, Threshold
+from drillyard.core.contract import DatasetRef, Interval, Quality, TensorSpec, Threshold
 from drillyard.core.errors import UsageError
 from drillyard.core.settings import Settings
 
@@ -168,6 +168,11 @@ class System:
     @property
     def primary_metric(self) -> str:
         return self._module("evaluate").PRIMARY_METRIC
+
+    @property
+    def quality(self) -> Quality | None:
+        """What decisions are worth, where `evaluate` says so."""
+        return getattr(self._module("evaluate"), "QUALITY", None)
 
     def load(self, dataset: str, settings: Settings, say: Callable[[str], None] = lambda _: None) -> Dataset:
         return self._module("data").load(dataset, settings, say)

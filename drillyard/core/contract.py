@@ -105,6 +105,15 @@ class Summary(Frozen):
     score: Bins | None  # of the model's own scores on the validation slice
 
 
+class Quality(Frozen):
+    """What the decisions of a model are worth to those who ask it one row at a time."""
+
+    score: str  # the output that ranks rows
+    decision: str  # the BOOL output that acts on a row
+    reviewed: int  # how many of the highest scores can be looked at
+    weight: str  # the feature (one of the card's labels) that a missed positive costs
+
+
 class ModelCard(Frozen):
     """All that serving, drills and people need to know of one model version."""
 
@@ -129,4 +138,5 @@ class ModelCard(Frozen):
     onnx_sha256: str
     samples_sha256: str
     summary: Summary | None = Field(default=None, description="distributions at training time; older cards have none")
+    quality: Quality | None = Field(default=None, description="what decisions are worth; drills tell it under load")
     notes: dict[str, str] = Field(default_factory=dict, description="free facts for people, such as int8 speed ratio")

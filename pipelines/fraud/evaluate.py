@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from drillyard.core.contract import Threshold
+from drillyard.core.contract import Quality, Threshold
 from pipelines import plots as draw
 from pipelines.fraud import baselines
 from pipelines.fraud.cost import REVIEW_FEE, cheapest_threshold, saved
-from pipelines.fraud.data import AMOUNT
+from pipelines.fraud.data import AMOUNT, FEATURES
 from pipelines.fraud.model import FraudScorer, scores
 from pipelines.intervals import intervals
 from pipelines.ranking import areas
@@ -18,6 +18,7 @@ from pipelines.system import Dataset, Evaluation, Predict, TrainableModel
 
 PRIMARY_METRIC = "average_precision"
 REVIEWED = 100  # rows that a review team can look at
+QUALITY = Quality(score="score", decision="is_fraud", reviewed=REVIEWED, weight=FEATURES[AMOUNT])
 
 Array = np.ndarray[Any, Any]
 

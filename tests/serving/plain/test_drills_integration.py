@@ -38,7 +38,8 @@ def test_malformed_requests_get_4xx_and_the_others_their_right_answers(
 def test_images_from_elsewhere_are_answered_and_the_drift_metric_tells(
     server: ServerState, settings: Settings, tmp_path: Path
 ) -> None:
-    plan = DrillPlan(model="vision", load=Load(rate_rps=40, duration_s=10), slo=SLO, traffic=Drift(strength=0.6))
+    load = Load(rate_rps=80, duration_s=12)  # the index needs 500 rows
+    plan = DrillPlan(model="vision", load=load, slo=SLO, traffic=Drift(strength=0.6))
     result = drilled(server, settings, tmp_path, plan)
     assert result.errors == 0, result.error_counts
     assert result.extra["server"]["input_drift_psi"] > 0.25

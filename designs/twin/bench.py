@@ -21,6 +21,7 @@ from designs.twin.plot import draw
 from designs.twin.predict import predict, sustainable_rps
 from designs.twin.types import Calibration, Scenario
 from drillyard.core import provenance
+from drillyard.core.errors import InvalidMeasurement
 from drillyard.core.load import Bursts, Load
 from drillyard.core.settings import Settings
 from drillyard.core.slo import Slo
@@ -123,10 +124,16 @@ def _load(rate_rps: float, seconds: float, seed: int) -> Load:
 
 
 def _highest(observer: Observer, rate_rps: float, seconds: float) -> list[Observation]:
-    """Drills at rising rates, up to the second in a row that breaks the promise."""
+    """Drills at rising rates, up to the second in a row that breaks the promise, or what the generator can send."""
     found: list[Observation] = []
     while len(found) < 2 or any(keeps(each, observer.slo) for each in found[-2:]):
-        found.append(observer.observe(_load(rate_rps, seconds, len(found))))
+        try:
+            found.append(observer.observe(_load(rate_rps, seconds, len(found))))
+        except InvalidMeasurement as beyond:
+            if not found:
+                raise
+            _say(f"the series ends here: {beyond}")
+            return found
         rate_rps *= STEP
     return found
 
@@ -147,6 +154,7 @@ def _sustainable(calibration: Calibration, drills: list[Observation], slo: Slo) 
     found = sustainable_rps(calibration, scenario)
     return {
         "kept": bool(kept),
+        "broken": len(kept) < len(drills),  # False: the generator's limit ended the series, not the server's
         "series": [[each.load.model_dump()["rate_rps"], each.p99_ms, each.shed_share] for each in drills],
         **_compared(found.model_dump(), best.load.rate_rps),
     }

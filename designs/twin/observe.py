@@ -47,7 +47,14 @@ class Observer:
         self._samples, self._out = samples, reports / f"twin-{target.model}.json"
 
     def observe(self, load: Load | ClosedLoad) -> Observation:
-        """Raises InvalidMeasurement when the generator fell behind or nothing was answered."""
+        """Raises InvalidMeasurement when the generator fell behind twice, or nothing was answered."""
+        try:
+            return self._observe(load)
+        except InvalidMeasurement as disturbed:
+            self._say(f"{disturbed}; once more")
+            return self._observe(load)
+
+    def _observe(self, load: Load | ClosedLoad) -> Observation:
         readings: list[tuple[meter.Counters, Progress]] = []
 
         def on_progress(progress: Progress) -> None:

@@ -10,6 +10,7 @@ import designs
 from designs import evidence, freshness
 from designs.evidence import Claim, Evidence, FromResult
 from drillyard.core import provenance
+from drillyard.core.errors import UsageError
 
 ROUNDS = 15  # of a ratio that is to be kept
 QUICK_ROUNDS = 5  # of one that is only checked
@@ -30,7 +31,7 @@ def collect(name: str, *, measure: bool, say: Callable[[str], None]) -> dict[str
                 content = evidence.read_result(source.result)
                 if content is not None:
                     code = _code(source, content["commit"], kept.get(source.key))
-                    found[source.key] = evidence.from_result(source, content, code)
+                    found[source.key] = _from_result(source, content, code)
             case Claim(tolerance=None):
                 found[source.key] = _unless_same(kept.get(source.key), _computed(name, source))
             case Claim():
@@ -39,6 +40,14 @@ def collect(name: str, *, measure: bool, say: Callable[[str], None]) -> dict[str
                 else:
                     found[source.key] = kept[source.key]
     return found
+
+
+def _from_result(source: FromResult, content: Mapping[str, Any], code: str | None) -> Evidence:
+    try:
+        return evidence.from_result(source, content, code)
+    except (LookupError, TypeError, ValueError) as error:
+        form = f"a result with {source.path} ({error}); run: {source.command}"
+        raise UsageError(source.key, f"docs/results/{source.result}.json", form) from None
 
 
 def _code(source: FromResult, commit: str, kept: Evidence | None) -> str | None:

@@ -82,7 +82,7 @@ def _check_result(source: FromResult, kept: Evidence | None, found: _Findings) -
         return
     try:
         fresh = evidence.from_result(source, content, freshness.digest(source.same, freshness.working_tree))
-    except (KeyError, ValueError) as error:
+    except (LookupError, TypeError, ValueError) as error:
         found.problems.append(f"{source.key}: docs/results/{source.result}.json has another form: {error}")
         return
     for part in ("value", "unit", "says", "n", "spread", "commit", "machine", "command", "path"):

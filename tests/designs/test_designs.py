@@ -16,6 +16,7 @@ from designs.verify import prose
 from drillyard.cli.app import app
 from drillyard.cli.design import is_command
 from drillyard.cli.walk import asked, pages
+from drillyard.core.errors import UsageError
 
 ROOT = Path(__file__).parents[2]
 SECTIONS = (
@@ -227,3 +228,11 @@ def test_collect_keeps_what_is_true_and_renews_the_prose(tmp_path: Path, monkeyp
     kept = json.loads((folder / "evidence.json").read_text())
     assert kept["overload_goodput_ratio"]["value"] == 0.5
     assert kept["decode_speedup"] == json.loads((ROOT / "designs/serving/evidence.json").read_text())["decode_speedup"]
+
+
+def test_a_result_of_another_form_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "bench-overload.json").write_text('{"commit": "c", "machine": "m", "bars": {}}')
+    monkeypatch.setattr(evidence, "RESULTS", tmp_path)
+    result = CliRunner().invoke(app, ["design", "collect", "serving", "--quiet"])
+    assert isinstance(result.exception, UsageError)
+    assert "overload_goodput_ratio='docs/results/bench-overload.json'" in str(result.exception)

@@ -32,7 +32,7 @@ def late_by_machine(result: DrillResult) -> bool:
 
 
 def test_percentiles_are_those_the_server_injected(delay_server, samples, tmp_path):
-    url = delay_server("--delay-ms", 8, "--slow-every", 40, "--slow-ms", 60, "--keep-times")
+    url = delay_server("--delay-ms", 8, "--slow-every", 40, "--slow-ms", 60, "--keep-times", "--real-time")
     lines: list[Progress] = []
     result = run_drill(
         make_plan(rate_rps=200, duration_s=4),
@@ -63,7 +63,7 @@ def test_percentiles_are_those_the_server_injected(delay_server, samples, tmp_pa
 
 
 def test_a_freeze_of_one_second_delays_every_request_that_was_due_in_it(delay_server, samples, tmp_path):
-    url = delay_server("--freeze-at", 200, "--freeze-s", 1)
+    url = delay_server("--freeze-at", 200, "--freeze-s", 1, "--real-time")
     plan = make_plan(rate_rps=100, duration_s=5)
     result = run_drill(plan, url=url, samples=samples, out=tmp_path / "r.json")
     if late_by_machine(result):

@@ -39,5 +39,6 @@ def test_a_missed_bar_is_exit_code_1_and_stands_in_the_file(held, code, monkeypa
 @pytest.mark.integration
 def test_the_recorder_sees_a_freeze_that_a_closed_loop_hides(samples):
     opened, closed = checks.freeze(samples)
-    assert closed.measured == "1"
-    assert 240 <= int(opened.measured) <= 360  # also on a busy machine, whose own delays add a few
+    late = int(opened.measured), int(closed.measured)
+    assert late[0] >= 240  # of about 300 that are due in it; a busy machine's own delays add to both
+    assert 1 <= late[1] < late[0] / 10

@@ -20,7 +20,7 @@ def collect(name: str, *, measure: bool, say: Callable[[str], None]) -> dict[str
     """Evidence of a design as results and code say it now.
 
     Ratios that need a clock are measured when `measure` is true, else those that were kept stay. What has no result
-    file yet is left out. Raises KeyError, ValueError when a result file is not of the form that the design expects.
+    file yet is left out. Raises UsageError when a result file is not of the form that the design expects.
     """
     kept = evidence.read(name)
     found: dict[str, Evidence] = {}

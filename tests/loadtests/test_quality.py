@@ -1,6 +1,8 @@
 """What decisions were worth under load, on a model whose every figure can be told by hand."""
 
+import hashlib
 from array import array
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,11 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drillyard.core.contract import Quality
+from loadtests.launch import run_drill
 from loadtests.payloads import Payloads
 from loadtests.quality import AnswersKept, TimesKept, measured
 from loadtests.recorder import TIMEOUT, WRONG
+from loadtests.report import render
 from loadtests.selftest.model import FEATURES
-from tests.loadtests.support.builders import make_card
+from loadtests.tables import tables
+from tests.loadtests.support.builders import make_card, make_plan, make_result
 
 ROWS = 10
 QUALITY = Quality(score="score", decision="is_fraud", reviewed=3, weight="V28")
@@ -109,3 +114,34 @@ def test_wrong_answers_are_read_until_a_right_one_comes() -> None:
     assert kept.judge(10, 200, payloads.first_answer()) is None
     assert kept.wrong == {12: (7.5, True)}
     assert kept.choose(12) == payloads.choose(12) == 2
+
+
+@pytest.mark.integration
+def test_a_drill_of_a_server_that_sheds_tells_what_it_cost(delay_server, arrays, tmp_path: Path) -> None:
+    truth = arrays["output.is_fraud"]  # a perfect model, so that nothing but the load misses anything
+    np.savez(tmp_path / "samples.npz", **{**arrays, "truth": truth})
+    digest = hashlib.sha256((tmp_path / "samples.npz").read_bytes()).hexdigest()
+    quality = QUALITY.model_copy(update={"reviewed": 10})
+    (tmp_path / "card.json").write_text(make_card(samples_sha256=digest, quality=quality).model_dump_json())
+    plan = make_plan(rate_rps=100, duration_s=3)
+    url = delay_server("--fail-every", 4)
+    result = run_drill(plan, url=url, samples=tmp_path, out=tmp_path / "r.json")
+    found = result.extra["quality"]
+    assert len(found["t_s"]) == result.requests // len(truth) >= 3
+    assert found["unloaded"] == {"precision": 1.0, "missed": 0.0}
+    for answered, missed, precision in zip(found["answered"], found["missed"], found["precision"], strict=True):
+        assert answered <= 0.77  # every fourth is refused; on a busy machine some come too late
+        assert 0.02 < missed < 0.98
+        assert precision == 1.0  # fewer are reviewed, and all of them are positive
+    assert "Quality under load" in render([result], title="t")
+
+
+def test_the_table_sets_the_drill_beside_the_model_unloaded() -> None:
+    result = make_result(make_plan(), extra={"quality": figures(set(range(25)) - {19})})
+    (table,) = tables(result)
+    assert table.title == "Quality under load"
+    assert list(table.rows) == [
+        ["answered in time", "100.0%", "95.0%", "90.0%"],
+        ["precision in the top 3", "66.7%", "50.0%", "33.3%"],
+        ["V28 missed, of 400 at stake", "20.0%", "45.0%", "70.0%"],
+    ]

@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any, Self
 from urllib.parse import urlparse
 
@@ -189,6 +190,8 @@ def _drill_metrics(result: DrillResult) -> list[Metric]:
     if score is not None:
         values |= {"pages": score.pages, "false_pages": score.false_pages}
         values |= {f"budget_spent/{each.objective}": each.spent for each in score.objectives if each.spent is not None}
+    quality = result.extra.get("quality") or {}
+    values |= {f"quality/{name}": fmean(quality[name]) for name in ("answered", "precision", "missed") if quality}
     whole = [Metric(name, float(value), now, 0) for name, value in values.items()]
     columns = [(name, column) for name, column in result.series.items() if name != "t_s"]
     return whole + [Metric(f"second/{name}", y, now, t) for name, column in columns for t, y in enumerate(column)]

@@ -28,7 +28,10 @@ def result() -> DrillResult:
     )
     series = {"t_s": [0, 1], "sent": [500, 500], "ok": [500, 499], "errors": [0, 1], "slow": [0, 3]}
     series |= {"p50_ms": [5, 6], "p99_ms": [20, 21]}
-    return budget.scored(make_result(plan, series=series).model_copy(update={"hypothesis_held": True}))
+    quality = {"answered": [1.0, 0.5], "precision": [0.7, 0.5], "missed": [0.2, 0.4]}
+    return budget.scored(
+        make_result(plan, series=series, extra={"quality": quality}).model_copy(update={"hypothesis_held": True})
+    )
 
 
 @pytest.fixture
@@ -61,6 +64,7 @@ def test_a_drill_is_a_run_with_plan_figures_files_and_its_model_version(
     assert "kill-replica" in run.data.params["strikes"]
     assert run.data.metrics["p99_ms"] == result.p99_ms
     assert run.data.metrics["budget_spent/availability"] == pytest.approx(0.1)
+    assert run.data.metrics["quality/missed"] == pytest.approx(0.3)
     assert [point.value for point in client.get_metric_history(run_id, "second/p99_ms")] == [20, 21]
     tags = run.data.tags
     assert (tags["verdict"], tags["model.name"], tags["model.version"]) == ("PASS", "fraud", "1")

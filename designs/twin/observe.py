@@ -65,8 +65,11 @@ class Observer:
         before_ms = reference_ms()
         result = run_drill(plan, url=self.target.url, samples=self._samples, out=self._out, on_progress=on_progress)
         slow_ms = (before_ms + reference_ms()) / 2
-        if result.late_sends > _MAX_LATE_SHARE * result.requests or len(readings) < 2:
-            raise InvalidMeasurement(f"{load.words}: the generator fell behind, or the drill was too short to be read")
+        if result.late_sends > _MAX_LATE_SHARE * result.requests:
+            late = f"{result.late_sends} of {result.requests} sends were late"
+            raise InvalidMeasurement(f"{load.words}: the generator fell behind, {late}")
+        if len(readings) < 2:
+            raise InvalidMeasurement(f"{load.words}: the drill was too short for its costs to be read")
         found = _observation(result, readings, slow_ms)
         self._say(
             f"{self.version}, {load.words}: p50 {found.p50_ms:.2f} ms, p99 {found.p99_ms:.2f} ms, "

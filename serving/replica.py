@@ -48,6 +48,7 @@ class ModelReplica(InferenceService):
             log_to(config.log_file, f"replica {ref.name}", serve_request_id)
         self._keys = ring_of(config)
         self._access_log_share = config.access_log_share
+        self._counted_by_serve = config.autoscaling is not None
 
         def load_version(version: int, beside: ModelCard | None) -> "Loaded":
             exact = ModelRef(name=ref.name, version=version)
@@ -80,8 +81,9 @@ class ModelReplica(InferenceService):
     def __serve_build_asgi_app__(self) -> App:  # Ray's name: `serve.ingress()` calls it
         app = guarded(self._routes, self._keys, self._follower.metrics.refused)
         app = traced_app(access_logged(app, self._access_log_share), self._tracer)
-        # A span must begin and end in one task, and Serve may go on in another.
-        return answered_at_once(app) if self._tracer is None else app
+        # Autoscaling goes by what Serve counts as under way; a span must begin and end in one task, and Serve may go on
+        # in another.
+        return app if self._counted_by_serve or self._tracer is not None else answered_at_once(app)
 
     def check_health(self) -> None:
         """Ray replaces the replica when this has raised three times in a row.

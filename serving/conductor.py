@@ -1,4 +1,5 @@
-"""What the supervisor does while the server serves: takes commands, judges challengers, follows the registry."""
+"""What the supervisor does while the server serves: takes commands, judges challengers, follows the registry, and
+watches HAProxy."""
 
 import logging
 import threading
@@ -13,12 +14,14 @@ from drillyard.core.settings import Settings
 from serving.artifact import LocalModel, fetch
 from serving.broadcast import ServeReplicas
 from serving.control import Control
+from serving.haproxy import FOLDER, PID_FILE
 from serving.loading import load
 from serving.logs import LOGGER
 from serving.metrics import LifecycleEvent, SupervisorMetrics
 from serving.recipes import ServeConfig
 from serving.rollout import Limits
 from serving.rollouts import Rollouts
+from serving.standin import StandIn
 from serving.state import VariantState
 
 TICK_S = 1.0
@@ -55,6 +58,10 @@ def conduct(
         if not ended.is_set():  # else the record of a server that is gone would come back
             changed(variants)
 
+    haproxy = run_dir / FOLDER
+    if (haproxy / PID_FILE).exists():  # on an existing cluster HAProxy is not ours
+        stand_in = StandIn(folder=haproxy, port=config.port, ended=ended)
+        threading.Thread(target=stand_in.run, name="stand-in", daemon=True).start()
     cards = {model.card.name: model.card for model in models}
     served = {ref: cards[ref.name] for ref in config.models}
     rollouts = Rollouts(served, ServeReplicas(), verify=verify, changed=changed_unless_ended, tell=tell)

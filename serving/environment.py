@@ -10,7 +10,7 @@ from drillyard.core.processes import MARK
 from drillyard.core.settings import NO_TELEMETRY
 from serving import tls
 from serving.grpc.routing import haproxy_edits
-from serving.haproxy import Listener, Queue, install
+from serving.haproxy import FOLDER, Listener, Queue, install
 from serving.recipes import FRONT, ServeConfig
 
 _CALL_BYTES = 2**16  # more than Serve adds to a request between deployments
@@ -28,7 +28,7 @@ def server_environment(
     token = run_dir / "token"
     token.write_text(secrets.token_hex(32))
     token.chmod(0o600)
-    haproxy = run_dir / "ha"
+    haproxy = run_dir / FOLDER
     haproxy.mkdir()
     pem = tls.install(haproxy, config.tls_cert, config.tls_key) if config.tls_cert and config.tls_key else None
     listener = Listener(host=config.host, port=config.port, grpc_port=config.grpc_port, pem=pem)
@@ -49,7 +49,7 @@ def server_environment(
         "RAY_SERVE_HAPROXY_METRICS_ENABLED": "1",
         "FORWARDED_ALLOW_IPS": "",  # uvicorn's: what a client says in X-Forwarded-For is neither trusted nor looked for
         "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "10",
-        "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",  # a killed HAProxy is missed after three of these
+        "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",  # a killed HAProxy is missed after three; see standin.py
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "2",  # HAProxy hears of a leaving replica within 0.5 s
         "RAY_SERVE_LOG_TO_STDERR": "0",
         "RAY_worker_niceness": "0",  # at Ray's 15, HAProxy and whoever else is busy go before the replicas

@@ -19,7 +19,8 @@ and then becomes HAProxy (`exec`: the process id stays the one Serve waits for):
 - Serve's own routes below `/-/` are not for clients: they would answer without asking for an API key;
 - gRPC calls find their model by what they ask (grpc/routing.py), and only the inference protocol's are let in;
 - replicas read bodies as they come rather than watch for disconnects: two tasks less for each request;
-- HAProxy ends with the Serve process that started it (it would outlive a killed Ray, and keep the port).
+- HAProxy ends with the Serve process that started it (it would outlive a killed Ray, and keep the port);
+- one that is started again begins with the routes of the last, and takes over from what stands in (standin.py).
 """
 
 import shlex
@@ -27,6 +28,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+FOLDER = "ha"  # of the wrapper, below the server's run folder
+BINARY = "bin/haproxy"  # what it wraps
+# The wrapper's notes in its folder: which process Serve started last, and by what configuration with routes.
+PID_FILE, LAST_CONFIG = "pid", "last.cfg"
+STANDIN_PID, STANDIN_SOCKET = "standin.pid", "standin.sock"
 SERVE_HOST = "127.0.0.1"  # where Serve is told to listen
 _NO_ROUTE = '{"error":"there is no such route; see /docs for those that are"}'
 _UNAVAILABLE = '{"error":"no replica can answer now; try again"}'
@@ -81,23 +87,50 @@ def install(folder: Path, binary: str, listener: Listener, queue: Queue, routing
         f"content-length: {len(_UNAVAILABLE)}\r\n\r\n{_UNAVAILABLE}"
     )
     edits = [*_EDITS, *_listen(listener), *_bound(queue), *routing, rf"s|^\( *errorfile 50[234] \).*|\1{page}|"]
+    pid = shlex.quote(str(folder / PID_FILE))
     script = "\n".join(
         (
             "#!/bin/sh -e",  # a file that could not be corrected is not served
             'for argument in "$@"; do',
-            '  if [ "$previous" = -f ]; then sed -i '
-            + " ".join(f"-e {shlex.quote(e)}" for e in edits)
-            + ' "$argument"; fi',
+            '  if [ "$previous" = -f ]; then',
+            "    sed -i " + " ".join(f"-e {shlex.quote(e)}" for e in edits) + ' "$argument"',
+            *_keep_routes(folder),
+            "  fi",
             "  previous=$argument",
             "done",
+            *_take_over(folder),
+            f"echo $$ > {pid}.new && mv {pid}.new {pid}",
             f'if command -v setpriv >/dev/null; then exec setpriv --pdeathsig KILL -- {shlex.quote(binary)} "$@"; fi',
             f'exec {shlex.quote(binary)} "$@"',
         )
     )
+    (folder / BINARY).parent.mkdir()
+    (folder / BINARY).symlink_to(binary)
     wrapper = folder / "haproxy"
     wrapper.write_text(script + "\n")
     wrapper.chmod(0o700)
     return wrapper
+
+
+def _keep_routes(folder: Path) -> tuple[str, ...]:
+    """A process that Serve starts anew gets a configuration without routes first, which would refuse everything."""
+    last = shlex.quote(str(folder / LAST_CONFIG))
+    return (
+        "    if grep -q '^ *acl is_.* path_beg /' \"$argument\"; then",
+        # What the last process knew of the replicas' health is not true any more when another takes over later.
+        f'      sed /server-state/d "$argument" > {last}.new && mv {last}.new {last}',
+        f'    elif [ -f {last} ]; then cp {last} "$argument"; fi',
+    )
+
+
+def _take_over(folder: Path) -> tuple[str, ...]:
+    """From a stand-in (standin.py), if one serves: its listening sockets, and then it finishes what it has begun."""
+    pid, sock = (shlex.quote(str(folder / name)) for name in (STANDIN_PID, STANDIN_SOCKET))
+    return (
+        f"if [ -S {sock} ] && kill -0 $(cat {pid}) 2>/dev/null; then",
+        f'  set -- "$@" -x {sock} -sf $(cat {pid}); rm {pid}',
+        "fi",
+    )
 
 
 def _bound(queue: Queue) -> tuple[str, str]:

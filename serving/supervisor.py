@@ -20,7 +20,7 @@ from serving import logs, state
 from serving.artifact import LocalModel, fetch
 from serving.environment import cluster_environment, haproxy_binary, server_environment
 from serving.grpc.probe import says_ready
-from serving.haproxy import SERVE_HOST
+from serving.haproxy import FOLDER, SERVE_HOST
 from serving.probe import Probe, with_probe
 from serving.recipes import ServeConfig
 from serving.state import ServerState, VariantState
@@ -198,7 +198,7 @@ def _take_down(config: ServeConfig, run_dir: Path, *, local: bool) -> None:
         serve.shutdown()
         ray.shutdown()
         return
-    haproxy = str(run_dir / "ha").encode()
+    haproxy = str(run_dir / FOLDER).encode()
     proxies = [pid for pid in processes.belonging_to(run_dir) if haproxy in Path(f"/proc/{pid}/cmdline").read_bytes()]
     for pid in proxies:
         with suppress(ProcessLookupError):

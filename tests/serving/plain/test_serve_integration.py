@@ -20,6 +20,7 @@ from drillyard.core.errors import UsageError
 from drillyard.core.settings import Settings
 from serving import lifecycle
 from serving.bench.pictures import file_of_size
+from serving.haproxy import FOLDER, PID_FILE
 from serving.recipes import laptop
 from serving.state import ServerState
 from tests.serving.test_people import png_that_claims
@@ -229,6 +230,25 @@ def test_a_second_server_of_the_same_home_is_refused(server: ServerState, settin
     with pytest.raises(UsageError, match="serve down"):
         lifecycle.start_detached(laptop("fraud", port=free_port(), grpc_port=free_port()), settings, on_progress=print)
     assert lifecycle.status(settings) == server
+
+
+def test_a_killed_haproxy_is_missed_for_a_moment(server: ServerState) -> None:
+    """Another stands in; then Serve's own takes over, with the routes it has from the start."""
+    note = server.run_dir / FOLDER / PID_FILE
+    struck = int(note.read_text())
+    os.kill(struck, signal.SIGKILL)
+    killed, replaced, refused, statuses = time.monotonic(), 0.0, [], set()
+    while not replaced or time.monotonic() - replaced < 3:
+        try:
+            statuses.add(ask(server, "POST", INFER, fraud_body()).status)
+        except OSError:
+            refused.append(time.monotonic() - killed)
+        if not replaced and int(note.read_text()) != struck:
+            replaced = time.monotonic()
+        assert time.monotonic() - killed < 60
+        time.sleep(0.01)
+    assert statuses == {200}
+    assert max(refused, default=0) < QUICK_S, refused
 
 
 def test_killed_replicas_are_replaced(server: ServerState) -> None:

@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from designs.twin import segments
-from designs.twin.meter import is_offloaded
 from designs.twin.node import Array, Batch, Node, from_trace
 from designs.twin.observe import Observation
 from designs.twin.types import BatchTime, Point, Round
 from drillyard.core.load import Load
 from loadtests.arrivals import schedule
+from serving.recipes import Batching
 
 Trace = tuple[tuple[float, float], ...]
 _REQUESTS, _CLOSE = 10_000, 0.03
@@ -39,7 +39,8 @@ def fit(server: Server, alone: Observation, observations: list[Observation], ref
     Points are in the time of a machine whose reference work takes `reference_ms`.
     """
     trace = trace_of(alone)
-    batch = batch_time([alone, *observations]) if is_offloaded(alone.call_us / 1e6) else None
+    everything = [alone, *observations]
+    batch = batch_time(everything) if is_offloaded(everything) else None
     points = [_point(server, trace, batch, each, each.reference_ms / reference_ms) for each in observations]
     scale = reference_ms / alone.reference_ms
     return Round(
@@ -54,6 +55,11 @@ def trace_of(alone: Observation) -> Trace:
     percentiles, latencies_ms = np.array(alone.curve).T
     mean_ms = np.interp(np.linspace(0, 100, 4097), percentiles, latencies_ms).mean()
     return tuple((float(p), float(latency / mean_ms)) for p, latency in zip(percentiles, latencies_ms, strict=True))
+
+
+def is_offloaded(observations: list[Observation]) -> bool:
+    """Whether the model runs in a thread, off the event loop (serving/runner.py); a disturbance makes calls longer."""
+    return min(each.call_us for each in observations) > Batching().offload_s * 1e6
 
 
 def batch_time(observations: list[Observation]) -> BatchTime:

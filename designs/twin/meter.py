@@ -12,13 +12,13 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families
 
 from loadtests.target import Target
-from serving.recipes import Batching
 
 _SERVED = {  # what the server counts of calls of the model, by field of `Counters`
     "drillyard_inference_duration_seconds_count": "calls",
     "drillyard_inference_duration_seconds_sum": "calls_s",
     "drillyard_batch_rows_sum": "rows",
 }
+_BUSY = 0.25  # of the busiest thread's time; a replica's other threads take less beside a loop that is asked anything
 Thread = tuple[int, int]  # process id, thread id
 
 
@@ -61,34 +61,29 @@ def read(target: Target) -> Counters:
 def between(first: Counters, last: Counters) -> Work:
     """What happened from the first reading to the last."""
     proxy = _difference(first.proxy, last.proxy)
-    calls, calls_s = last.calls - first.calls, last.calls_s - first.calls_s
-    loops = _loops(_difference(first.replicas, last.replicas), offloaded=is_offloaded(calls_s / max(calls, 1)))
+    loops = _loops(_difference(first.replicas, last.replicas))
     return Work(
         busy_s=last.busy_s - first.busy_s,
         proxy_s=sum(run for run, _ in proxy.values()),
         proxy_wait_s=sum(wait for _, wait in proxy.values()),
         loop_s=sum(run for run, _ in loops),
         loop_wait_s=sum(wait for _, wait in loops),
-        calls=calls,
-        calls_s=calls_s,
+        calls=last.calls - first.calls,
+        calls_s=last.calls_s - first.calls_s,
         rows=last.rows - first.rows,
     )
 
 
-def is_offloaded(call_s: float) -> bool:
-    """Whether the replica runs calls of this length in a thread, off its event loop (serving/runner.py)."""
-    return call_s > Batching().offload_s
+def _loops(threads: dict[Thread, tuple[float, float]]) -> list[tuple[float, float]]:
+    """Each replica's event loop: its busiest thread; where another does as much, the older of the two.
 
-
-def _loops(threads: dict[Thread, tuple[float, float]], *, offloaded: bool) -> list[tuple[float, float]]:
-    """Each replica's event loop: its busiest thread; with a model thread, the older of the two busiest.
-
-    The model's thread is made when the first request needs it, long after the loop.
+    The other is then the model's, which is made when the first request needs it, long after the loop.
     """
     found = []
     for pid in {pid for pid, _ in threads}:
         own = sorted((each for each in threads if each[0] == pid), key=lambda each: -threads[each][0])
-        found.append(threads[min(own[:2])] if offloaded else threads[own[0]])
+        busy = [each for each in own[:2] if threads[each][0] > _BUSY * threads[own[0]][0]]
+        found.append(threads[min(busy, default=own[0])])
     return found
 
 

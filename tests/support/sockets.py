@@ -1,26 +1,17 @@
 """Which sockets listen, as the kernel tells it, and ports for tests to listen on."""
 
-import random
-import socket
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from serving.ports import free_ports
 
 _LOOPBACK = {"0100007F", "00000000000000000000000001000000", "0000000000000000FFFF00000100007F"}
 
 
 def free_port() -> int:
-    """A TCP port of loopback for a server that takes seconds to start.
-
-    From a range that neither the kernel (32768 and up for port 0 and for clients) nor Ray (workers below 20000,
-    replicas from 30000) takes ports from by itself: such a port may be gone by the time it is wanted.
-    """
-    while True:
-        port = random.randrange(20_000, 30_000)
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
+    """A TCP port of loopback for a server that takes seconds to start."""
+    return free_ports(1)[0]
 
 
 @dataclass(frozen=True)

@@ -24,13 +24,14 @@ class OpenCell:
     p99_ms: float
     requests: int
     errors: dict[str, int]  # by kind, wrong answers too
-    valid: bool  # False: the generator fell behind, so the figures are its own
+    valid: bool  # False: the drill was INVALID, so the figures say little
 
 
 def run(url: str, model: LocalModel, rate_rps: float, *, contender: str, seconds: float) -> OpenCell:
     """Send the model's own samples, every answer checked. Raises InvalidMeasurement when the generator crashes."""
     slo = Slo(p50_ms=_P99_BOUND_MS, p99_ms=_P99_BOUND_MS, max_error_rate=0.0)
-    plan = DrillPlan(model=model.card.name, load=Load(rate_rps=rate_rps, duration_s=seconds), slo=slo)
+    load = Load(rate_rps=rate_rps, duration_s=seconds)  # short, as every server has the same few seconds
+    plan = DrillPlan(model=model.card.name, load=load, slo=slo, min_duration_s=seconds)
     with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
         plan_file, out = Path(scratch) / "plan.json", Path(scratch) / "out.json"
         plan_file.write_text(plan.model_dump_json())

@@ -51,7 +51,7 @@ def open_loop(content: dict[str, Any]) -> Table:
             f"{each['p50_ms']:.1f} ms",
             f"{each['p99_ms']:.1f} ms",
             str(sum(each["errors"].values())),
-            "yes" if each["valid"] else "no: the generator fell behind",
+            "yes" if each["valid"] else "no: the drill was INVALID",
         ]
         for each in content["open_loop"]
     ]

@@ -143,7 +143,7 @@ def describe(result: Cell | OpenCell) -> str:
     """One line for people."""
     wrong = f"  FAILED {result.errors}" if result.errors else ""
     if isinstance(result, OpenCell):
-        invalid = "" if result.valid else "  INVALID: the generator fell behind"
+        invalid = "" if result.valid else "  INVALID"
         return f"{result.contender:14} open loop at {result.rate_rps:g}/s  p99 {result.p99_ms:7.1f} ms{wrong}{invalid}"
     return (
         f"{result.contender:14} {result.workload:18} {result.connections:3} connections  "

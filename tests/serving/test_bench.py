@@ -301,7 +301,7 @@ def test_tables_show_medians_failures_and_what_was_not_measured() -> None:
     assert one_row[1] == ["b", "51 (1.0 ms)", "FAILED: 7 timeout", "100 us", "two workers"]
     assert one_row[2] == ["c", "not measured", "not measured", "", "answered 7, not 8"]
     opened = next(lines for title, lines in tables.items() if title.startswith("Poisson"))
-    assert opened == [["a", "200", "1.0 ms", "2.0 ms", "2", "no: the generator fell behind"]]
+    assert opened == [["a", "200", "1.0 ms", "2.0 ms", "2", "no: the drill was INVALID"]]
 
 
 def test_the_plot_is_drawn(tmp_path: Path) -> None:

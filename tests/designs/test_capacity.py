@@ -76,7 +76,7 @@ def test_a_calibration_is_this_folders_else_that_of_the_results(
 
 def test_what_if_asks_the_twin_where_it_was_calibrated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DRILLYARD_HOME", str(tmp_path))
-    call = ["design", "what-if", "fraud", "--rps", "50000", "--replicas", "40", "--json", str(tmp_path / "answer.json")]
+    call = ["design", "what-if", "fraud", "--rps", "50000", "--replicas", "20", "--json", str(tmp_path / "answer.json")]
     without = CliRunner().invoke(app, call)
     assert without.exit_code == 1
     assert "BREAKS utilisation_zone_lost_ratio" in without.output
@@ -84,4 +84,4 @@ def test_what_if_asks_the_twin_where_it_was_calibrated(tmp_path: Path, monkeypat
     (tmp_path / "twin" / "fraud.json").write_text(MADE_UP.model_dump_json())
     found = CliRunner().invoke(app, call)
     assert "twin, calibrated on made up: 1 of the replicas" in found.output
-    assert json.loads((tmp_path / "answer.json").read_text())["capacity"]["rate_rps"] == pytest.approx(1250)
+    assert json.loads((tmp_path / "answer.json").read_text())["capacity"]["rate_rps"] == pytest.approx(2500)

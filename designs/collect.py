@@ -74,7 +74,7 @@ def measure_claim(name: str, claim: Claim, rounds: int) -> list[float]:
 
 
 def _function(name: str, claim: Claim) -> Callable[..., Any]:
-    return getattr(importlib.import_module(f"designs.{name}.claims"), claim.function)
+    return getattr(importlib.import_module(f"designs.{name}.claims"), claim.key)
 
 
 def _computed(name: str, claim: Claim) -> Evidence:

@@ -45,10 +45,9 @@ class Claim(Frozen):
     """A number that takes seconds to compute or measure again, without training."""
 
     kind: Literal["claim"] = "claim"
-    key: str
+    key: str  # also the function in designs/<system>/claims.py
     unit: str
     says: str
-    function: str  # in designs/<system>/claims.py
     tolerance: float | None = None  # factor by which a ratio measured again may differ; None: it must be equal
 
 

@@ -1,7 +1,7 @@
 """Score a card transaction while the customer waits."""
 
 from designs.design import Design
-from designs.fraud import figures, interview, records
+from designs.fraud import figures, interview, measured, records
 from drillyard.core.load import Load
 from drillyard.core.slo import DrillPlan, Slo
 
@@ -16,7 +16,7 @@ DESIGN = Design(
         slo=Slo(p50_ms=10, p99_ms=50, max_error_rate=0.001),
     ),
     inputs=figures.INPUTS,
-    evidence=(*figures.QUALITY, *figures.SERVING, *figures.CLAIMS),
+    evidence=(*measured.QUALITY, *measured.SERVING, *measured.CLAIMS),
     estimates=figures.ESTIMATES,
     bounds=figures.BOUNDS,
     rate_key="peak_rps",

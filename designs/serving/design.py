@@ -1,7 +1,7 @@
 """Answer for many models, on machines that fail, while versions change."""
 
 from designs.design import Design
-from designs.serving import figures, interview, records
+from designs.serving import figures, interview, measured, records
 from drillyard.core.load import Load
 from drillyard.core.slo import DrillPlan, Slo
 
@@ -15,7 +15,7 @@ DESIGN = Design(
         slo=Slo(p50_ms=10, p99_ms=50, max_error_rate=0.0),
     ),
     inputs=figures.INPUTS,
-    evidence=(*figures.SERVERS, *figures.FAULTS, *figures.CLAIMS),
+    evidence=(*measured.SERVERS, *measured.FAULTS, *measured.CLAIMS),
     estimates=figures.ESTIMATES,
     bounds=figures.BOUNDS,
     rate_key="peak_rps",

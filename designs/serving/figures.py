@@ -1,7 +1,6 @@
-"""What the serving tier starts from, what was measured of it, and what follows by arithmetic."""
+"""What the serving tier starts from, and what follows by arithmetic."""
 
-from designs.benchmarks import fault, overload, serve_cell, serve_ratio, twin
-from designs.evidence import Claim, Source
+from designs import replicated
 from designs.figures import Bound, Estimate, Input
 
 INPUTS = (
@@ -26,22 +25,8 @@ INPUTS = (
         says="cores of a node kept for proxy, controller and system",
         source="chosen",
     ),
-    Input(
-        key="target_utilisation_ratio",
-        value=0.6,
-        unit="",
-        says="utilisation that replicas are planned for at peak",
-        source="chosen: well below the knee of the queue",
-    ),
-    Input(key="zones_count", value=3, unit="zones", says="zones that serve at once", source="chosen"),
-    Input(
-        key="core_hour_eur",
-        value=0.04,
-        unit="EUR/core/h",
-        says="price of a core",
-        source="assumed: general-purpose cloud machines on demand",
-    ),
-    Input(key="hours_per_month", value=730, unit="h/month", says="hours in a month", source="definition: a year / 12"),
+    *replicated.OPTIONS,
+    replicated.HOURS_PER_MONTH,
     Input(
         key="promised_ratio",
         value=0.999,
@@ -93,125 +78,13 @@ INPUTS = (
     ),
 )
 
-SERVERS: tuple[Source, ...] = (
-    serve_cell("own_rps", "requests/s", "drillyard-2/one row/16/requests_per_s", "requests a second, two replicas"),
-    serve_cell("own_p99_ms", "ms", "drillyard-2/one row/16/p99_ms", "p99 of them at saturation"),
-    serve_cell(
-        "cpu_us_per_request",
-        "us",
-        "drillyard-2/one row/16/cpu_us_per_request",
-        "CPU time of a request, proxy included",
-    ),
-    serve_cell(
-        "cpu_us_at_64",
-        "us",
-        "drillyard-2/one row/64/cpu_us_per_request",
-        "the same at sixty-four connections",
-    ),
-    serve_cell(
-        "fastapi_cpu_us", "us", "fastapi/one row/16/cpu_us_per_request", "CPU time of a request of the FastAPI service"
-    ),
-    serve_cell(
-        "default_cpu_us",
-        "us",
-        "ray-default/one row/16/cpu_us_per_request",
-        "CPU time of a request of Ray Serve's quick start",
-    ),
-    serve_ratio("over_fastapi", "drillyard-2/one row/fastapi/one row", "requests/s over the FastAPI service"),
-    serve_ratio("over_mlserver", "drillyard-2/one row/mlserver/one row", "requests/s over MLServer"),
-    serve_ratio("over_litserve", "drillyard-2/one row/litserve/one row", "requests/s over LitServe"),
-    serve_ratio("over_bentoml", "drillyard-2/one row/bentoml/one row", "requests/s over BentoML"),
-    serve_ratio("over_default", "drillyard-2/one row/ray-default/one row", "requests/s over Ray Serve's quick start"),
-    serve_ratio(
-        "binary_over_json",
-        "drillyard-2/64 rows, binary/drillyard-2/one row",
-        "rows/s with sixty-four binary rows a request over one JSON row",
-    ),
-    serve_ratio(
-        "served_batched",
-        "drillyard-1/64 images, binary/in-process-1/64 images, binary",
-        "images/s over the model alone, sixty-four a request, one replica",
-    ),
-    serve_ratio(
-        "served_single",
-        "drillyard-1/one image, binary/in-process-1/one image, binary",
-        "images/s over the model alone, one a request, one replica",
-    ),
-    serve_ratio(
-        "served_single_two",
-        "drillyard-2/one image, binary/in-process-2/one image, binary",
-        "the same with two replicas on the two cores",
-    ),
-)
-
-FAULTS: tuple[Source, ...] = (
-    *twin("fraud"),
-    fault("faults_requests_count", "requests", "kill-replica/requests", "requests asked during a fault"),
-    fault("kill_failed_count", "requests", "kill-replica/failed", "failed when a replica was killed"),
-    fault("kill_max_ms", "ms", "kill-replica/max_ms", "longest answer when a replica was killed"),
-    fault("kill_whole_s", "s", "kill-replica/whole_again_s", "until the killed replica was replaced"),
-    fault("freeze_failed_count", "requests", "freeze-replica/failed", "failed when a replica froze"),
-    fault("freeze_max_ms", "ms", "freeze-replica/max_ms", "longest answer when a replica froze"),
-    fault("controller_failed_count", "requests", "kill-controller/failed", "failed when the controller was killed"),
-    fault("controller_max_ms", "ms", "kill-controller/max_ms", "longest answer when the controller was killed"),
-    fault("version_failed_count", "requests", "new-version/failed", "failed during a change of version"),
-    fault("version_max_ms", "ms", "new-version/max_ms", "longest answer during a change of version"),
-    fault("proxy_failed_count", "requests", "kill-haproxy/failed", "failed when the only proxy was killed"),
-    fault("proxy_whole_s", "s", "kill-haproxy/whole_again_s", "until the proxy was back"),
-    overload("overload_goodput_ratio", "", "bars/goodput_ratio", "goodput at twice the capacity over that at capacity"),
-    overload("refusal_p99_ms", "ms", "bars/refusal_p99_ms", "p99 of a refusal at twice the capacity"),
-)
-
-
-def _claim(key: str, unit: str, says: str, *, tolerance: float | None = None) -> Claim:
-    return Claim(key=key, unit=unit, says=says, function=key, tolerance=tolerance)
-
-
-CLAIMS: tuple[Source, ...] = (
-    _claim("rows_json_bytes", "B", "body of a request of sixty-four rows, as JSON"),
-    _claim("rows_binary_bytes", "B", "the same rows as raw bytes behind a JSON header"),
-    _claim("decode_speedup", "", "CPU time of reading sixty-four rows from JSON over reading them raw", tolerance=2.0),
-    _claim("queue_timeout_ms", "ms", "longest wait in the proxy before a request is refused"),
-    _claim("answer_timeout_s", "s", "after which a request is given to another replica"),
-    _claim("offload_ms", "ms", "expected time of a call above which it leaves the event loop"),
-)
-
 ESTIMATES = (
-    Estimate(
-        key="peak_cores",
-        unit="cores",
-        formula="peak_rps * cpu_us_per_request / 1e6",
-        says="cores that work without a pause at peak",
-    ),
-    Estimate(
-        key="replicas_needed_count",
-        unit="replicas",
-        formula="ceil(peak_cores / target_utilisation_ratio)",
-        says="replicas of one core each at the planned utilisation",
-    ),
-    Estimate(
-        key="replicas_count",
-        unit="replicas",
-        formula="zones_count * ceil(replicas_needed_count / (zones_count - 1))",
-        says="replicas over all zones, so that the others carry the peak when one is lost",
-    ),
+    *replicated.capacity(),
     Estimate(
         key="nodes_count",
         unit="nodes",
         formula="zones_count * ceil(replicas_count / zones_count / (cores_per_node_count - proxy_cores_count))",
         says="nodes that hold them, the same number in each zone",
-    ),
-    Estimate(
-        key="utilisation_ratio",
-        unit="",
-        formula="peak_cores / replicas_count",
-        says="utilisation at peak with all zones",
-    ),
-    Estimate(
-        key="utilisation_zone_lost_ratio",
-        unit="",
-        formula="utilisation_ratio * zones_count / (zones_count - 1)",
-        says="utilisation at peak with one zone lost",
     ),
     Estimate(
         key="nodes_eur_month",
@@ -264,11 +137,6 @@ ESTIMATES = (
 )
 
 BOUNDS = (
-    Bound(
-        key="utilisation_ratio",
-        at_most=0.6,
-        says="the queue before each replica grows steeply beyond the planned utilisation",
-    ),
-    Bound(key="utilisation_zone_lost_ratio", at_most=0.85, says="with a zone lost at peak, requests are shed"),
+    *replicated.bounds("requests"),
     Bound(key="proxy_budget_ratio", at_most=0.25, says="one kind of failure would eat the budget of all others"),
 )

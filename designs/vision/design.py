@@ -1,7 +1,7 @@
 """Classify a picture that somebody has just uploaded."""
 
 from designs.design import Design
-from designs.vision import figures, interview, records
+from designs.vision import figures, interview, measured, records
 from drillyard.core.load import Load
 from drillyard.core.slo import DrillPlan, Slo
 
@@ -16,7 +16,7 @@ DESIGN = Design(
         slo=Slo(p50_ms=25, p99_ms=100, max_error_rate=0.001),
     ),
     inputs=figures.INPUTS,
-    evidence=(*figures.QUALITY, *figures.TRAINING, *figures.SERVING, *figures.CLAIMS),
+    evidence=(*measured.QUALITY, *measured.TRAINING, *measured.SERVING, *measured.CLAIMS),
     estimates=figures.ESTIMATES,
     bounds=figures.BOUNDS,
     rate_key="peak_rps",

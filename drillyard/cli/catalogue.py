@@ -37,7 +37,7 @@ def run_all(
     import designs
     from loadtests import drills
 
-    console, where = Console(quiet, json_path), settings()
+    console, where = Console(quiet=quiet, json_path=json_path), settings()
     chosen = [drills.get(name) for name in names or drills.CATALOGUE]
     plans = {name: designs.get(name).drill for name in systems or designs.systems()}
     folder = out or where.reports

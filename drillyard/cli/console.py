@@ -75,7 +75,8 @@ def _plain_value(value: Any) -> Any:
 class Console:
     """Stages and progress on standard error; results go to standard output, unless the result's JSON goes there."""
 
-    def __init__(self, quiet: bool, json_path: Path | None = None) -> None:
+    def __init__(self, *, quiet: bool, json_path: Path | None) -> None:
+        """`json_path`: the command's own `--json`, None where it has none; to be named, so that none forgets it."""
         from rich.console import Console as RichConsole
 
         self._quiet = quiet

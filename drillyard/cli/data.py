@@ -22,7 +22,7 @@ def fetch(
     """
     from pipelines import sources
 
-    console = Console(quiet, json_path)
+    console = Console(quiet=quiet, json_path=json_path)
     found = {name: sources.fetch(name, settings(data_dir), console.say) for name in names}
     for name, paths in found.items():
         for path in paths.values():

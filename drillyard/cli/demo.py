@@ -31,7 +31,7 @@ def demo(
     """
     import designs
 
-    console, where = Console(quiet, json_path), settings(data_dir)
+    console, where = Console(quiet=quiet, json_path=json_path), settings(data_dir)
     plans = {name: designs.get(name).drill for name in designs.systems()}
 
     console.stage("1/4  data")

@@ -74,8 +74,9 @@ def what_if(
     given |= whatif.traffic(name, rps) if rps is not None else {}
     given |= {designs.get(name).replicas_key: float(replicas)} if replicas is not None else {}
     answer = whatif.what_if(name, given)
-    _print_what_if(answer)
-    from_twin = _capacity(name, given)
+    console = Console(quiet=False, json_path=json_path)
+    _print_what_if(answer, console)
+    from_twin = _capacity(name, given, console)
     write_json(json_path, {**answer.model_dump(mode="json"), "capacity": from_twin})
     raise typer.Exit(int(ExitCode.FAIL if answer.broken else ExitCode.OK))
 
@@ -96,7 +97,7 @@ def verify(
     import designs
     from designs.verify import verify as check
 
-    console = Console(quiet, json_path)
+    console = Console(quiet=quiet, json_path=json_path)
     reports = []
     for name in names or designs.names():
         console.stage(f"design {name}")
@@ -128,7 +129,7 @@ def collect(
     from designs.collect import collect as gather
     from designs.opened import open_design
 
-    console = Console(quiet)
+    console = Console(quiet=quiet, json_path=None)
     # All before any is written: the first file would make the checkout differ from its commit for the next.
     found = {name: gather(name, measure=measure, say=console.say) for name in names or designs.names()}
     for name, values in found.items():
@@ -167,12 +168,12 @@ def _assignment(text: str) -> tuple[str, float]:
         raise UsageError("--set", text, "KEY=NUMBER, such as zones_count=2") from None
 
 
-def _capacity(name: str, given: dict[str, float]) -> Any:
+def _capacity(name: str, given: dict[str, float], console: Console) -> Any:
     """The twin's answer, printed too; None where it was never calibrated."""
     from designs.capacity import calibration, capacity
     from designs.opened import open_design
 
-    opened, console = open_design(name, given), Console(quiet=False)
+    opened = open_design(name, given)
     model = opened.design.drill.model
     found = calibration(model, settings().home)
     if found is None:
@@ -189,7 +190,7 @@ def _capacity(name: str, given: dict[str, float]) -> Any:
     return answer.model_dump(mode="json")
 
 
-def _print_what_if(answer: Any) -> None:
+def _print_what_if(answer: Any, console: Console) -> None:
     from rich.table import Table
 
     from designs.figures import shown
@@ -198,7 +199,6 @@ def _print_what_if(answer: Any) -> None:
     changed = [row for row in answer.rows if row.changed]
     for row in changed:
         table.add_row(row.key, shown(row.before), shown(row.after), row.unit, row.source)
-    console = Console(quiet=False)
     console.result(table)
     console.result(f"{len(answer.rows) - len(changed)} other figures stay as they are")
     for text in answer.broken:

@@ -71,7 +71,7 @@ def run(
     from loadtests import drills, entry
     from loadtests.scorecard import scorecard
 
-    console, where = Console(quiet, json_path), settings()
+    console, where = Console(quiet=quiet, json_path=json_path), settings()
     ref, chosen = ModelRef.parse(model), drills.get(name)
     design = designs.get(ref.name).drill
     changes = {"rate_rps": rate, "seed": seed}

@@ -20,7 +20,7 @@ def issues(json_path: JsonOption = None) -> None:
     table = Table("issue", "symptom", "what shows it", "cure", box=None)
     for each in found:
         table.add_row(each.name, each.symptom, each.shows, each.fix)
-    Console(quiet=False).result(table)
+    Console(quiet=False, json_path=json_path).result(table)
     write_json(json_path, [{key: getattr(each, key) for key in ("name", "symptom", "shows", "fix")} for each in found])
 
 
@@ -40,7 +40,7 @@ def issue(
     from loadtests import issues as pack
     from loadtests.issue_run import run
 
-    console, where = Console(quiet), settings()
+    console, where = Console(quiet=quiet, json_path=json_path), settings()
     chosen = pack.get(name, model or champions()[0])
     with console.step(name) as step:
         outcome = run(

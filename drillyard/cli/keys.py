@@ -24,7 +24,7 @@ def add(name: NameArgument, keys_file: FileOption = None) -> None:
     """
     from serving import keyfile
 
-    console, path = Console(quiet=False), keys_file or settings().keys_file
+    console, path = Console(quiet=False, json_path=None), keys_file or settings().keys_file
     key = keyfile.add(path, name)
     console.say(f"key {name} is in {path} as a hash; this is the only time it is shown:")
     console.result(key)
@@ -39,7 +39,7 @@ def names(keys_file: FileOption = None) -> None:
     from serving import keyfile
 
     for key in keyfile.read(keys_file or settings().keys_file):
-        Console(quiet=False).result(key.name)
+        Console(quiet=False, json_path=None).result(key.name)
 
 
 @app.command()
@@ -52,4 +52,4 @@ def remove(name: NameArgument, keys_file: FileOption = None) -> None:
 
     path = keys_file or settings().keys_file
     keyfile.remove(path, name)
-    Console(quiet=False).say(f"key {name} is no longer in {path}")
+    Console(quiet=False, json_path=None).say(f"key {name} is no longer in {path}")

@@ -68,7 +68,7 @@ def promote(
     from drillyard.core.contract import ModelRef
     from pipelines import registry
 
-    console = Console(quiet, json_path)
+    console = Console(quiet=quiet, json_path=json_path)
     found = registry.promote(ModelRef.parse(ref), settings(data_dir), force=force, say=console.say)
     words = f"{found.ref} is champion"
     if found.difference is not None:
@@ -107,7 +107,7 @@ def relog(
     from pipelines import registry
     from pipelines.runfolder import RunFolder
 
-    console = Console(quiet, json_path)
+    console = Console(quiet=quiet, json_path=json_path)
     where = settings(data_dir)
     ref = registry.publish(RunFolder.open(run), where, run_id=None)
     console.result(f"{ref} is registered")
@@ -131,5 +131,5 @@ def spoil(
     from pipelines.spoil import spoil as make
 
     found = make(ModelRef.parse(ref), settings(), how)
-    Console(quiet, json_path).result(f"{found} is registered")
+    Console(quiet=quiet, json_path=json_path).result(f"{found} is registered")
     write_json(json_path, found)

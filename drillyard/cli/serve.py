@@ -52,7 +52,7 @@ def up(
     from serving.recipes import Autoscaling, is_loopback, laptop
     from serving.state import ServerState
 
-    console, where = Console(quiet, json_path), settings()
+    console, where = Console(quiet=quiet, json_path=json_path), settings()
     refs = tuple(ModelRef.parse(model) for model in models or champions())
     if keys_file is None and not is_loopback(host) and not where.server_keys:
         keys_file = where.keys_file
@@ -109,7 +109,7 @@ def down(quiet: QuietOption = False) -> None:
     from serving import lifecycle
 
     found = lifecycle.stop(settings())
-    Console(quiet).result("server ended" if found else "no server was running")
+    Console(quiet=quiet, json_path=None).result("server ended" if found else "no server was running")
 
 
 def champions() -> list[str]:

@@ -27,7 +27,7 @@ def train(
     from pipelines import system as systems
     from pipelines.cluster import ray_cluster
 
-    console = Console(quiet, json_path)
+    console = Console(quiet=quiet, json_path=json_path)
     chosen = systems.get(system).recipe(recipe)
     if dataset is not None:
         chosen = replace(chosen, dataset=dataset)

@@ -35,7 +35,7 @@ def calibrate(
     from loadtests.bench_server import samples
     from loadtests.target import Target
 
-    console, where = Console(quiet, json_path), settings()
+    console, where = Console(quiet=quiet, json_path=json_path), settings()
     target = Target.of(where, model)
     observer = Observer(
         target, samples=samples(where, model), slo=designs.get(model).drill.slo, reports=where.reports, say=console.say
@@ -88,7 +88,7 @@ def predict(
         scaling=None if max_replicas is None else Scaling(max_replicas=max_replicas),
     )
     prediction, highest = answer(found, scenario), sustainable_rps(found, scenario)
-    Console(quiet, json_path).result(_predicted(prediction, highest))
+    Console(quiet=quiet, json_path=json_path).result(_predicted(prediction, highest))
     write_json(json_path, {**prediction.model_dump(mode="json"), "sustainable_rps": highest.model_dump()})
 
 
@@ -130,7 +130,7 @@ def plan(
     source = f"the twin of {found.model}, lowest of {len(found.rounds)} rounds, commit {found.commit}, {found.machine}"
     node = NodeType(capacity_rps=capacity, usd_per_hour=usd_per_hour, utilisation_target=target, capacity_source=source)
     answer = planned(demand, node)
-    Console(quiet).result(_planned(answer))
+    Console(quiet=quiet, json_path=json_path).result(_planned(answer))
     write_json(json_path, answer)
 
 

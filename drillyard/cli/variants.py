@@ -34,7 +34,7 @@ def sync(
     """
     from drillyard.core.errors import DrillyardError
 
-    console = Console(quiet, json_path)
+    console = Console(quiet=quiet, json_path=json_path)
     while True:
         try:
             _carry_out({"command": "sync", "models": models or []}, console, json_path)
@@ -64,7 +64,7 @@ def canary(
     """
     limits = _limits(failed=max_failed / 100, slow=max_slow / 100, slow_s=slow_ms / 1000, disagreed=max_disagreed / 100)
     command = {"command": "canary", "model": model, "version": version, "percent": percent, "limits": limits}
-    _carry_out(command, Console(quiet, json_path), json_path)
+    _carry_out(command, Console(quiet=quiet, json_path=json_path), json_path)
 
 
 def shadow(
@@ -82,7 +82,7 @@ def shadow(
     limits = _limits(failed=max_failed / 100, disagreed=max_disagreed / 100)
     _carry_out(
         {"command": "shadow", "model": model, "version": version, "limits": limits},
-        Console(quiet, json_path),
+        Console(quiet=quiet, json_path=json_path),
         json_path,
     )
 
@@ -92,7 +92,7 @@ def rollback(model: Model, quiet: QuietOption = False, json_path: JsonOption = N
 
     Example: drillyard serve rollback vision
     """
-    _carry_out({"command": "rollback", "model": model}, Console(quiet, json_path), json_path)
+    _carry_out({"command": "rollback", "model": model}, Console(quiet=quiet, json_path=json_path), json_path)
 
 
 def described(name: str, variant: Any) -> str:

@@ -88,6 +88,19 @@ def test_json_on_standard_output_is_alone_there(tmp_path: Path) -> None:
     assert "fashion-mnist" in done.stderr  # the table
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["drill", "issues"], "unbounded-queue"),
+        (["design", "what-if", "fraud", "--rps", "50000"], "other figures stay as they are"),
+    ],
+)
+def test_what_people_read_leaves_standard_output_to_the_json(tmp_path: Path, words: list[str], told: str) -> None:
+    done = run(*words, "--json", "-", cwd=tmp_path)
+    assert json.loads(done.stdout)
+    assert told in done.stderr
+
+
 def test_nothing_is_written_by_looking(tmp_path: Path) -> None:
     assert run("data", "list", cwd=tmp_path).returncode == 0
     assert run("serve", "status", cwd=tmp_path).returncode == 4

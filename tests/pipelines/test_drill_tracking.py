@@ -79,7 +79,7 @@ def test_a_store_that_is_down_is_told_and_costs_nothing_else(
     where = settings(tmp_path / "home", MLFLOW_TRACKING_URI="http://127.0.0.1:9")
     with pytest.raises(ServiceUnreachable):
         tracking.log_drill(result, files, where)
-    drill.track(result, files, where, Console(quiet=True))
+    drill.track(result, files, where, Console(quiet=True, json_path=None))
     said = " ".join(capsys.readouterr().out.split())
     assert "not logged to MLflow" in said
     assert f"the drill is kept in {files[0]}" in said

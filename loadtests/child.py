@@ -33,6 +33,26 @@ def generator(
         _end(child)
 
 
+@contextmanager
+def answering(*arguments: str) -> Iterator[str]:
+    """The address of a server of ours as a child, which prints its port as its first line; ended on leaving.
+
+    It has a pipe as its standard input, so that it can end with this process.
+    """
+    server = subprocess.Popen(
+        [sys.executable, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=generator_environment(None)
+    )
+    assert server.stdin is not None
+    assert server.stdout is not None
+    try:
+        yield f"http://127.0.0.1:{int(server.stdout.readline())}"
+    finally:
+        server.kill()
+        server.wait()
+        server.stdin.close()
+        server.stdout.close()
+
+
 def generator_environment(api_key: str | None) -> dict[str, str]:
     """The child must find this very package, also where the folder is not the working one.
 

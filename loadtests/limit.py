@@ -4,8 +4,6 @@ A generator that is asked for more than it can send measures itself. Its limit i
 drill's own requests and answers, from the processor time of a request against a server that does nothing.
 """
 
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -17,6 +15,7 @@ import numpy as np
 from drillyard.core.errors import InvalidMeasurement
 from drillyard.core.load import ClosedLoad
 from loadtests.arrivals import Times
+from loadtests.child import answering
 from loadtests.closedloop import ClosedLoop
 from loadtests.exchange import Exchange, Report
 from loadtests.payloads import Payloads
@@ -65,14 +64,5 @@ def echoing(answer: bytes) -> Iterator[str]:
     with tempfile.NamedTemporaryFile(prefix="drillyard-") as file:
         file.write(answer)
         file.flush()
-        command = [sys.executable, "-I", str(Path(__file__).with_name("echo.py")), file.name]
-        server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        assert server.stdin is not None
-        assert server.stdout is not None
-        try:
-            yield f"http://127.0.0.1:{int(server.stdout.readline())}"
-        finally:
-            server.kill()
-            server.wait()
-            server.stdin.close()
-            server.stdout.close()
+        with answering("-I", str(Path(__file__).with_name("echo.py")), file.name) as url:
+            yield url

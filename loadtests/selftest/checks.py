@@ -5,7 +5,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from drillyard.core.errors import ExitCode
 from drillyard.core.load import Bursts, ClosedLoad, Diurnal, Load, Poisson, Ramp, Replay, Shape, Spike, Steps
 from drillyard.core.slo import DrillPlan, DrillResult, Slo
 from loadtests.arrivals import schedule
-from loadtests.child import generator_environment
+from loadtests.child import answering, generator_environment
 from loadtests.launch import run_drill
 from loadtests.limit import echoing
 from loadtests.payloads import Payloads
@@ -160,15 +160,6 @@ def drilled(folder: Path, url: str, load: Load | ClosedLoad) -> DrillResult:
     return run_drill(planned(load), url=url, samples=folder, out=folder / "result.json")
 
 
-@contextmanager
-def delaying(*options: object) -> Iterator[str]:
+def delaying(*options: object) -> AbstractContextManager[str]:
     """The address of a delay server with these options."""
-    command = [sys.executable, "-m", "loadtests.selftest.server", *map(str, options)]
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=generator_environment(None))
-    assert server.stdout is not None
-    try:
-        yield f"http://127.0.0.1:{int(server.stdout.readline())}"
-    finally:
-        server.kill()
-        server.wait()
-        server.stdout.close()
+    return answering("-m", "loadtests.selftest.server", *map(str, options))

@@ -9,40 +9,11 @@ from typer.testing import CliRunner
 from designs import evidence
 from designs.capacity import calibration, capacity
 from designs.opened import open_design
-from designs.twin import Calibration, Point, Round
 from drillyard.cli.app import app
 from drillyard.core.errors import UsageError
+from tests.designs.support import made_up
 
-POINT = Point(
-    rate_rps=500,
-    busy_cores=0.9,
-    proxy_us=0,
-    proxy_wait=0,
-    loop_us=800,
-    loop_wait=0.25,
-    generator_us=200,
-    delay_ms=2,
-    spread=1,
-    p50_ms=3,
-    p99_ms=9,
-    requests=5000,
-)
-MADE_UP = Calibration(
-    model="fraud/1",
-    replicas=1,
-    cores=2,
-    background_cores=0.1,
-    max_rows=32,
-    max_wait_s=0,
-    max_ongoing_requests=128,
-    queue_timeout_s=0.02,
-    reference_ms=10,
-    rounds=(Round(points=(POINT,), batch=None, trace=((25.0, 0.5), (75.0, 1.5))),),
-    commit="none",
-    machine="made up",
-    at="2026-01-01",
-    n=5000,
-)
+MADE_UP = made_up.calibration("fraud/1", trace=((25.0, 0.5), (75.0, 1.5)))
 
 
 def test_a_machine_gets_its_share_and_the_peak_takes_as_many_as_the_plan_says() -> None:

@@ -9,45 +9,17 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from designs.twin import BatchTime, Calibration, Outage, Point, Round, Scaling, Scenario, predict, sustainable_rps
+from designs.twin import BatchTime, Outage, Scaling, Scenario, predict, sustainable_rps
 from designs.twin.closed_forms import mm1_latency_s
 from designs.twin.node import exponential
 from drillyard.cli.app import app
 from drillyard.core.errors import UsageError
 from drillyard.core.load import Load, Spike
 from drillyard.core.slo import Slo
+from tests.designs.support import made_up
 
 EXPONENTIAL = tuple((100 * (i + 0.5) / 4096, float(x)) for i, x in enumerate(exponential()))
-POINT = Point(
-    rate_rps=500,
-    busy_cores=0.9,
-    proxy_us=0,
-    proxy_wait=0,
-    loop_us=800,
-    loop_wait=0.25,
-    generator_us=200,
-    delay_ms=2,
-    spread=1,
-    p50_ms=3,
-    p99_ms=9,
-    requests=5000,
-)
-CALIBRATION = Calibration(
-    model="made-up/1",
-    replicas=1,
-    cores=2,
-    background_cores=0.1,
-    max_rows=32,
-    max_wait_s=0,
-    max_ongoing_requests=128,
-    queue_timeout_s=0.02,
-    reference_ms=10,
-    rounds=(Round(points=(POINT,), batch=None, trace=EXPONENTIAL),),
-    commit="none",
-    machine="made up",
-    at="2026-01-01",
-    n=5000,
-)
+CALIBRATION = made_up.calibration("made-up/1", trace=EXPONENTIAL)
 SLO = Slo(p50_ms=50, p99_ms=20, max_error_rate=0.001)
 STEADY = Scenario(load=Load(rate_rps=500, duration_s=40), slo=SLO)
 

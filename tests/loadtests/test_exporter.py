@@ -91,7 +91,7 @@ def test_the_port_is_free_again_and_a_taken_one_is_named() -> None:
 
 def test_promtool_has_nothing_against_the_names() -> None:
     if not shutil.which("promtool"):
-        pytest.skip("promtool is not installed")
+        pytest.skip("promtool is not installed (Debian package prometheus)")
     port = free_port()
     with exported("spike", "fraud/1", port) as exporter:
         exporter.follow(progress())

@@ -45,7 +45,7 @@ def damaged(target: Target) -> Iterator[Inject]:
 def worse(target: Target) -> Iterator[Inject]:
     """A version with worse weights, which answers its own samples as its card says; it answers a fifth in a canary."""
     said = must("models", "spoil", target.model, "--how", "weights", "--json", "-")
-    version = str(json.loads(said[said.index(b"{") :])["version"])
+    version = str(json.loads(said)["version"])
 
     @contextmanager
     def canary(target: Target, _: Event) -> Iterator[None]:

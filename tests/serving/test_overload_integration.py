@@ -63,16 +63,19 @@ async def answer_of(reader: asyncio.StreamReader, began: float) -> Answer:
 
 
 async def ask(server: ServerState, message: bytes, times: int = 1) -> list[Answer]:
-    """The same request some times over one connection."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-    answers = []
-    try:
-        for _ in range(times):
-            began = asyncio.get_running_loop().time()
-            writer.write(message)
-            answers.append(await asyncio.wait_for(answer_of(reader, began), 20))
-    finally:
-        writer.close()
+    """The same request some times over one connection, or over a new one where HAProxy, renewing itself, ends it."""
+    answers: list[Answer] = []
+    while len(answers) < times:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        try:
+            while len(answers) < times:
+                began = asyncio.get_running_loop().time()
+                writer.write(message)
+                answers.append(await asyncio.wait_for(answer_of(reader, began), 20))
+                if answers[-1].headers.get("connection") == "close":
+                    break
+        finally:
+            writer.close()
     return answers
 
 

@@ -75,19 +75,19 @@ drill-selftest: $(STAMP)  ## the load generator and its recorder against known f
 	$(BIN)/python -m loadtests.selftest
 
 bench-faults: $(STAMP)  ## kill and freeze what serves, under load; what was lost, and for how long
-	$(BIN)/python -m loadtests.bench_faults $(ARGS)
+	$(BIN)/python -m loadtests.bench.faults $(ARGS)
 
 bench-overload: $(STAMP)  ## goodput at twice the capacity, and how fast the rest is refused
-	$(BIN)/python -m loadtests.bench_overload $(ARGS)
+	$(BIN)/python -m loadtests.bench.overload $(ARGS)
 
 bench-issues: $(STAMP)  ## known production failures, broken and mended, such as ARGS="--issues retry-storm"
-	$(BIN)/python -m loadtests.bench_issues $(ARGS)
+	$(BIN)/python -m loadtests.bench.issues $(ARGS)
 
 bench-twin: $(STAMP)  ## the twin's predictions beside measurements that it was not calibrated on
 	$(BIN)/python -m designs.twin.bench $(ARGS)
 
 bench-autoscale: $(STAMP)  ## how fast replicas follow a tenfold step of the load
-	$(BIN)/python -m loadtests.bench_autoscale $(ARGS)
+	$(BIN)/python -m loadtests.bench.autoscale $(ARGS)
 
 bench-vision: $(STAMP)  ## accuracy and time of a vision recipe, such as ARGS="--recipe cifar --data-dir FOLDER"
 	$(BIN)/python -m pipelines.bench_model vision $(ARGS)

@@ -1,7 +1,7 @@
 """Names that a design may refer to: drills and faults, metrics, tests."""
 
 from designs.evidence import ROOT
-from loadtests import drills as catalogue
+from loadtests.catalogue import drills as catalogue
 from serving import catalogue as exported
 
 

@@ -9,7 +9,7 @@ from designs import binding, evidence
 from designs.design import Design
 from designs.evidence import Evidence
 from designs.figures import Figure, Input, compute
-from loadtests.entry import base
+from loadtests.catalogue.entry import base
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from designs.evidence import ANY_MACHINE, FromResult
 from designs.figures import Figure, shown
 from designs.opened import Opened, open_design
 from designs.records import Check, Decision, DrillCheck, FailureMode, FigureCheck, Question, TestCheck
-from loadtests.entry import base
+from loadtests.catalogue.entry import base
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -62,7 +62,7 @@ def serving() -> str:
 
 def drill_results() -> str:
     """What each drill of the catalogue measured, where it has been run."""
-    from loadtests.drills import CATALOGUE
+    from loadtests.catalogue.drills import CATALOGUE
 
     files = sorted(RESULTS.glob("drills-*.json"))
     found = [row for file in files for row in json.loads(file.read_text())["drills"]]

@@ -97,7 +97,7 @@ def metrics() -> str:
 
 def drill_metrics() -> str:
     """Every metric that a running drill exports."""
-    from loadtests import exporter
+    from loadtests.generator import exporter
 
     rows = [
         [f"`{metric.name}`", metric.kind, ", ".join(f"`{label}`" for label in metric.labels), metric.help]
@@ -134,7 +134,7 @@ def log_fields() -> str:
 def drills() -> str:
     """The catalogue of drills, with the hypothesis that each makes of the fraud design."""
     import designs
-    from loadtests.drills import CATALOGUE
+    from loadtests.catalogue.drills import CATALOGUE
 
     rows = []
     for name, drill in CATALOGUE.items():
@@ -145,7 +145,7 @@ def drills() -> str:
 
 def issue_pack() -> str:
     """Each known failure: symptom, what shows it, cure."""
-    from loadtests.issues import ISSUES
+    from loadtests.issue_pack.issues import ISSUES
 
     rows = []
     for make in ISSUES.values():
@@ -164,7 +164,7 @@ def recipes_of_issues() -> str:
 
 def fault_catalogue() -> str:
     """Every fault that can strike during a drill."""
-    from loadtests.faults import FAULTS
+    from loadtests.chaos.faults import FAULTS
 
     rows = [
         [

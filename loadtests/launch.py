@@ -12,15 +12,16 @@ from drillyard.core import budget
 from drillyard.core.errors import ExitCode, InvalidMeasurement, ServiceUnreachable, UsageError
 from drillyard.core.load import Load
 from drillyard.core.slo import DrillPlan, DrillResult
-from loadtests import scrape, traffic
-from loadtests.arrivals import schedule
-from loadtests.child import generator
-from loadtests.hypothesis import put_to_the_test
-from loadtests.marks import marked
-from loadtests.payloads import Payloads, infer_path
-from loadtests.progress import Progress
-from loadtests.strikes import Strikes
-from loadtests.target import Target
+from loadtests import scrape
+from loadtests.chaos.marks import marked
+from loadtests.chaos.strikes import Strikes
+from loadtests.chaos.target import Target
+from loadtests.generator import traffic
+from loadtests.generator.arrivals import schedule
+from loadtests.generator.child import generator
+from loadtests.generator.payloads import Payloads, infer_path
+from loadtests.generator.progress import Progress
+from loadtests.judge.hypothesis import put_to_the_test
 
 _PROBE_TIMEOUT_S, _STDERR_LINES = 5.0, 20
 

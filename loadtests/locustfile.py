@@ -10,8 +10,8 @@ from typing import Any
 
 from locust import events
 
+from loadtests.generator.users import LoopUser
 from loadtests.standalone import OneUserEachProcess, StandaloneDrill, add_arguments
-from loadtests.users import LoopUser
 
 __all__ = ["LoopUser", "OneUser"]
 

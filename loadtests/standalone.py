@@ -12,13 +12,13 @@ from locust.runners import MasterRunner, WorkerRunner
 from drillyard.core.errors import DrillyardError, ExitCode
 from drillyard.core.load import Load, parse_shape
 from drillyard.core.settings import Settings
-from loadtests.arrivals import schedule
-from loadtests.exchange import Exchange
-from loadtests.openloop import OpenLoop
-from loadtests.payloads import Payloads, read_card
-from loadtests.recorder import Recorder
-from loadtests.users import reporter
-from loadtests.verdict import fell_behind
+from loadtests.generator.arrivals import schedule
+from loadtests.generator.exchange import Exchange
+from loadtests.generator.openloop import OpenLoop
+from loadtests.generator.payloads import Payloads, read_card
+from loadtests.generator.recorder import Recorder
+from loadtests.generator.users import reporter
+from loadtests.judge.verdict import fell_behind
 
 logger = logging.getLogger("drillyard")
 DEFAULT_HOST, DEFAULT_DURATION_S = "http://127.0.0.1:8000", 30.0

@@ -25,8 +25,8 @@ from drillyard.core.errors import InvalidMeasurement
 from drillyard.core.load import Bursts, Load
 from drillyard.core.settings import Settings
 from drillyard.core.slo import Slo
-from loadtests.bench_server import samples, server
-from loadtests.target import Target
+from loadtests.bench.server import samples, server
+from loadtests.chaos.target import Target
 
 HELD_BACK = (0.18, 0.4, 0.62)  # of the capacity, between the rates that calibrate
 BURSTS = (0.35, Bursts(factor=1.8, calm_s=2.0, burst_s=1.0))

@@ -14,7 +14,7 @@ from designs.twin.node import Array, Batch, Node, from_trace
 from designs.twin.observe import Observation
 from designs.twin.types import BatchTime, Point, Round
 from drillyard.core.load import Load
-from loadtests.arrivals import schedule
+from loadtests.generator.arrivals import schedule
 from serving.recipes import Batching
 
 Trace = tuple[tuple[float, float], ...]

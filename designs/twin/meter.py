@@ -11,7 +11,7 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from loadtests.target import Target
+from loadtests.chaos.target import Target
 
 _SERVED = {  # what the server counts of calls of the model, by field of `Counters`
     "drillyard_inference_duration_seconds_count": "calls",

@@ -9,9 +9,9 @@ from drillyard.core.contract import Frozen
 from drillyard.core.errors import InvalidMeasurement
 from drillyard.core.load import ClosedLoad, Load
 from drillyard.core.slo import DrillPlan, DrillResult, Slo
+from loadtests.chaos.target import Target
+from loadtests.generator.progress import Progress
 from loadtests.launch import run_drill
-from loadtests.progress import Progress
-from loadtests.target import Target
 
 _MAX_LATE_SHARE = 0.01
 

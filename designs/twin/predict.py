@@ -12,7 +12,7 @@ from designs.twin.stations import Setting, setting
 from designs.twin.types import Calibration, Prediction, Round, Scenario, Span
 from drillyard.core.errors import InvalidMeasurement, UsageError
 from drillyard.core.load import Load
-from loadtests.arrivals import schedule
+from loadtests.generator.arrivals import schedule
 
 REQUESTS = 20_000  # simulated in each round at least, where nothing depends on the time of day
 _CLOSE = 1.005  # the highest sustainable rate is found within this ratio

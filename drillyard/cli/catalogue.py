@@ -35,7 +35,7 @@ def run_all(
     drill all fraud vision --drill steady --drill spike
     """
     import designs
-    from loadtests import drills
+    from loadtests.catalogue import drills
 
     console, where = Console(quiet=quiet, json_path=json_path), settings()
     chosen = [drills.get(name) for name in names or drills.CATALOGUE]
@@ -64,7 +64,7 @@ def _asked(drill: Any, plans: dict[str, Any]) -> list[tuple[str, Any]]:
 @contextmanager
 def _serving(models: list[str], options: tuple[str, ...], port: int, console: Console) -> Iterator[None]:
     """A server for a while, started and ended as a person would. Raises ServiceUnreachable with what it says."""
-    from loadtests.target import drillyard
+    from loadtests.chaos.target import drillyard
 
     console.say(" ".join(("serving", *models, *options)))
     up = ("serve", "up", *models, "--detach", "--port", str(port), "--grpc-port", "0", *options)
@@ -87,7 +87,7 @@ def _carried_out(drill: Any, design: Any, url: str, where: Any, folder: Path, co
     """One drill of one system: its row, and its plot in the folder. A drill that cannot be measured is a row too."""
     from drillyard.cli.drill import drill as once
     from drillyard.core.contract import CHAMPION, ModelRef
-    from loadtests import plots, summary
+    from loadtests.report import plots, summary
 
     plan, ref = drill.planned(design), ModelRef(name=design.model, alias=CHAMPION)
     try:

@@ -25,7 +25,7 @@ def compare(
     Exit code 0 when nothing is worse, 1 when something is, 2 when the drills cannot be compared, 3 when one is INVALID.
     Example: drillyard drill compare monday.json tuesday.json
     """
-    from loadtests.compare import compare, read
+    from loadtests.judge.compare import compare, read
 
     found = compare(read(before), read(after), tuple(across or ()))
     console = Console(quiet=False, json_path=json_path)

@@ -138,7 +138,7 @@ def _system_summary(card: Any, result: Any) -> dict[str, Any]:
 
 
 def _close(cards: dict[str, Any], results: list[Any], where: Any, elapsed_s: float, console: Console) -> None:
-    from loadtests.scorecard import scorecard
+    from loadtests.report.scorecard import scorecard
     from pipelines import tracking
 
     with tempfile.TemporaryDirectory() as folder:
@@ -157,7 +157,7 @@ def _close(cards: dict[str, Any], results: list[Any], where: Any, elapsed_s: flo
 
 
 def _quality(card: Any, plots: Path) -> Any:
-    from loadtests.report import Section
+    from loadtests.report.page import Section
 
     rows = [
         [name, f"{value:.4f}", f"{low:.4f} to {high:.4f}"]

@@ -32,7 +32,7 @@ def list_drills(
     from rich.table import Table
 
     import designs
-    from loadtests.drills import CATALOGUE
+    from loadtests.catalogue.drills import CATALOGUE
 
     plans = {name: each.planned(designs.get(model).drill) for name, each in CATALOGUE.items()} if model else {}
     table = Table("drill", "what it teaches", *(("load", "hypothesis") if model else ()), show_lines=bool(model))
@@ -68,8 +68,8 @@ def run(
     """
     import designs
     from drillyard.core.contract import ModelRef
-    from loadtests import drills, entry
-    from loadtests.scorecard import scorecard
+    from loadtests.catalogue import drills, entry
+    from loadtests.report.scorecard import scorecard
 
     console, where = Console(quiet=quiet, json_path=json_path), settings()
     ref, chosen = ModelRef.parse(model), drills.get(name)
@@ -96,10 +96,10 @@ def report_name(plan: Any) -> str:
 
 def drill(plan: Any, ref: Any, url: str, where: Any, console: Console, metrics_port: int | None = None) -> Any:
     """One drill with progress on the console. Raises ServiceUnreachable, InvalidMeasurement."""
-    from loadtests.exporter import exported
+    from loadtests.chaos.target import Target
+    from loadtests.generator.exporter import exported
+    from loadtests.generator.progress import Progress
     from loadtests.launch import run_drill
-    from loadtests.progress import Progress
-    from loadtests.target import Target
     from serving.artifact import fetch
 
     local = fetch(ref, tracking_uri=where.tracking_uri, cache=where.models)
@@ -148,7 +148,7 @@ def _facts(progress: Any) -> dict[str, str]:
 
 def write_report(results: list[Any], path: Path, *, title: str, sections: tuple[Any, ...] = ()) -> Path:
     """The self-contained HTML page of these results."""
-    from loadtests.report import render
+    from loadtests.report.page import render
 
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(render(results, title=title, sections=sections))

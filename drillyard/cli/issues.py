@@ -14,7 +14,7 @@ def issues(json_path: JsonOption = None) -> None:
     """
     from rich.table import Table
 
-    from loadtests.issues import ISSUES
+    from loadtests.issue_pack.issues import ISSUES
 
     found = [make("any") for make in ISSUES.values()]
     table = Table("issue", "symptom", "what shows it", "cure", box=None)
@@ -37,8 +37,8 @@ def issue(
     Example: drillyard drill issue unbounded-queue
     """
     from drillyard.cli.serve import champions
-    from loadtests import issues as pack
-    from loadtests.issue_run import run
+    from loadtests.issue_pack import issues as pack
+    from loadtests.issue_pack.run import run
 
     console, where = Console(quiet=quiet, json_path=json_path), settings()
     chosen = pack.get(name, model or champions()[0])

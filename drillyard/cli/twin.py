@@ -32,8 +32,8 @@ def calibrate(
     import designs
     from designs.twin.calibrate import calibrate as measure
     from designs.twin.observe import Observer
-    from loadtests.bench_server import samples
-    from loadtests.target import Target
+    from loadtests.bench.server import samples
+    from loadtests.chaos.target import Target
 
     console, where = Console(quiet=quiet, json_path=json_path), settings()
     target = Target.of(where, model)

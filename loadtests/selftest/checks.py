@@ -14,14 +14,14 @@ import numpy as np
 from drillyard.core.errors import ExitCode
 from drillyard.core.load import Bursts, ClosedLoad, Diurnal, Load, Poisson, Ramp, Replay, Shape, Spike, Steps
 from drillyard.core.slo import DrillPlan, DrillResult, Slo
-from loadtests.arrivals import schedule
-from loadtests.child import answering, generator_environment
+from loadtests.catalogue.shaped import TRACE
+from loadtests.generator.arrivals import schedule
+from loadtests.generator.child import answering, generator_environment
+from loadtests.generator.limit import echoing
+from loadtests.generator.payloads import Payloads
+from loadtests.judge.verdict import MAX_LATE_SHARE, queries_needed
 from loadtests.launch import run_drill
-from loadtests.limit import echoing
-from loadtests.payloads import Payloads
 from loadtests.selftest import model
-from loadtests.shaped import TRACE
-from loadtests.verdict import MAX_LATE_SHARE, queries_needed
 
 SLO = Slo(p50_ms=50, p99_ms=50, max_error_rate=0.0)
 QUERIES = {99: (459, 662, 838), 90: (44, 64, 81)}  # allow 0, 1, 2 over the bound (MLPerf Inference Rules)
@@ -106,8 +106,8 @@ def overload(folder: Path) -> Iterator[Check]:
     """More than the generator can send is refused; were it tried, it would be INVALID."""
     plan = folder / "overload.json"
     plan.write_text(planned(Load(rate_rps=OVERLOAD_RPS, duration_s=1)).model_dump_json())
-    unlimited = "import sys, loadtests.runner as r; r.measure_limit = lambda *_: 1e9; sys.exit(r.main())"
-    for name, start in (("refused", ["-m", "loadtests.runner"]), ("tried all the same", ["-c", unlimited])):
+    unlimited = "import sys, loadtests.generator.runner as r; r.measure_limit = lambda *_: 1e9; sys.exit(r.main())"
+    for name, start in (("refused", ["-m", "loadtests.generator.runner"]), ("tried all the same", ["-c", unlimited])):
         with delaying() as url:
             command = [sys.executable, *start, "--plan", plan, "--url", url, "--samples", folder]
             command += ["--out", folder / "overload-result.json"]

@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 import uvicorn
 
-from loadtests.realtime import run_in_real_time
+from loadtests.generator.realtime import run_in_real_time
 from loadtests.selftest.model import answers
 
 JSON_HEADERS = [(b"content-type", b"application/json")]

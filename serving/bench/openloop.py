@@ -35,7 +35,7 @@ def run(url: str, model: LocalModel, rate_rps: float, *, contender: str, seconds
     with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
         plan_file, out = Path(scratch) / "plan.json", Path(scratch) / "out.json"
         plan_file.write_text(plan.model_dump_json())
-        command = [sys.executable, "-m", "loadtests.runner", "--plan", str(plan_file), "--url", url]
+        command = [sys.executable, "-m", "loadtests.generator.runner", "--plan", str(plan_file), "--url", url]
         command += ["--samples", str(model.path.resolve()), "--out", str(out)]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=seconds + 120)
         if not out.exists():

@@ -9,7 +9,7 @@ from designs.twin.node import Batch, Node, from_trace
 from designs.twin.observe import Observation
 from drillyard.core.load import ClosedLoad, Load
 from drillyard.core.slo import Slo
-from loadtests.arrivals import schedule
+from loadtests.generator.arrivals import schedule
 
 SERVER = Server(replicas=1, max_rows=32, max_wait_s=0.0, max_ongoing_requests=64, queue_timeout_s=0.02)
 CURVE = [(0.0, 1.0), (50.0, 1.3), (90.0, 1.8), (99.0, 4.0), (100.0, 7.0)]  # of one user, ms

@@ -3,7 +3,7 @@ import pytest
 
 from drillyard.core.errors import UsageError
 from drillyard.core.load import Bursts, Diurnal, Load, Poisson, Ramp, Replay, Spike, Steps, parse_shape
-from loadtests.arrivals import schedule
+from loadtests.generator.arrivals import schedule
 
 
 def load(seed: int = 0, rate_rps: float = 500, duration_s: float = 40) -> Load:

@@ -8,10 +8,10 @@ import pytest
 
 from drillyard.core.load import ClosedLoad, Load, Spike, Steps
 from drillyard.core.slo import Slo
-from loadtests.closedloop import ClosedLoop
-from loadtests.openloop import OpenLoop
-from loadtests.phases import kept_factor, spans
-from loadtests.recorder import Recorder
+from loadtests.generator.closedloop import ClosedLoop
+from loadtests.generator.openloop import OpenLoop
+from loadtests.generator.recorder import Recorder
+from loadtests.judge.phases import kept_factor, spans
 from tests.loadtests.support.builders import make_plan
 
 

@@ -14,10 +14,10 @@ from typer.testing import CliRunner
 from drillyard.cli.app import app
 from drillyard.core.errors import InvalidMeasurement, UsageError
 from drillyard.core.slo import DrillResult, Strike, Verdict
-from loadtests import batches
-from loadtests.compare import compare
-from loadtests.differences import Figure, Share, T, design_effect, difference, ratio
-from loadtests.recorder import Recorder
+from loadtests.generator.recorder import Recorder
+from loadtests.judge import batches
+from loadtests.judge.compare import compare
+from loadtests.judge.differences import Figure, Share, T, design_effect, difference, ratio
 from tests.loadtests.support.builders import make_plan, make_result
 
 RPS, SECONDS = 50, 30

@@ -16,10 +16,10 @@ from drillyard.core.budget import BudgetScore
 from drillyard.core.errors import InvalidMeasurement, ServiceUnreachable, UsageError
 from drillyard.core.load import ClosedLoad
 from drillyard.core.slo import DrillResult, Verdict
-from loadtests import traffic
+from loadtests.generator import traffic
+from loadtests.generator.payloads import Payloads
+from loadtests.generator.progress import Progress
 from loadtests.launch import run_drill
-from loadtests.payloads import Payloads
-from loadtests.progress import Progress
 from tests.loadtests.support.builders import make_plan
 
 pytestmark = pytest.mark.integration
@@ -110,7 +110,7 @@ def test_a_load_beyond_the_generator_is_refused_before_it_measures_itself(delay_
 def test_an_overloaded_generator_is_invalid(delay_server, samples, tmp_path):
     plan, out = tmp_path / "plan.json", tmp_path / "r.json"
     plan.write_text(make_plan(rate_rps=30_000, duration_s=1).model_dump_json())
-    code = "import sys, loadtests.runner as r; r.measure_limit = lambda *_: 1e9; sys.exit(r.main())"
+    code = "import sys, loadtests.generator.runner as r; r.measure_limit = lambda *_: 1e9; sys.exit(r.main())"
     command = [sys.executable, "-c", code, "--plan", plan, "--url", delay_server(), "--samples", samples, "--out", out]
     done = subprocess.run([*map(str, command)], cwd=REPO, capture_output=True, timeout=60, check=False)
     result = DrillResult.model_validate_json(out.read_bytes())
@@ -123,7 +123,8 @@ def test_requests_beyond_the_cap_are_dropped_and_blamed_on_the_stalled_system(de
     plan, out = tmp_path / "plan.json", tmp_path / "r.json"
     plan.write_text(make_plan(rate_rps=200, duration_s=4).model_dump_json())
     code = (
-        "import sys, loadtests.runner, loadtests.openloop as o; o.MAX_IN_FLIGHT = 50; sys.exit(loadtests.runner.main())"
+        "import sys; from loadtests.generator import openloop, runner; "
+        "openloop.MAX_IN_FLIGHT = 50; sys.exit(runner.main())"
     )
     command = [sys.executable, "-c", code, "--plan", plan, "--url", url, "--samples", samples, "--out", out]
     done = subprocess.run([*map(str, command)], cwd=REPO, capture_output=True, text=True, timeout=60, check=False)
@@ -160,7 +161,7 @@ def find_child(parent: int) -> int:
     """The runner among this process's children."""
     for task in Path(f"/proc/{parent}/task").iterdir():
         for child in (task / "children").read_text().split():
-            if b"loadtests.runner" in Path(f"/proc/{child}/cmdline").read_bytes():
+            if b"loadtests.generator.runner" in Path(f"/proc/{child}/cmdline").read_bytes():
                 return int(child)
     raise AssertionError("no runner among the children")
 

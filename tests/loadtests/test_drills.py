@@ -9,12 +9,13 @@ import designs
 from drillyard.core.errors import InvalidMeasurement, UsageError
 from drillyard.core.load import ClosedLoad, Load, Spike
 from drillyard.core.slo import DrillPlan, DrillResult, Slo, Verdict
-from loadtests import omission, plots
-from loadtests.arrivals import schedule
-from loadtests.drills import CATALOGUE, get
-from loadtests.hypothesis import figure, put_to_the_test, told
-from loadtests.limit import peak
-from loadtests.search import PRECISION, highest_valid
+from loadtests.catalogue import omission
+from loadtests.catalogue.drills import CATALOGUE, get
+from loadtests.catalogue.search import PRECISION, highest_valid
+from loadtests.generator.arrivals import schedule
+from loadtests.generator.limit import peak
+from loadtests.judge.hypothesis import figure, put_to_the_test, told
+from loadtests.report import plots
 from tests.loadtests.support.builders import make_plan, make_result
 
 ONE_CORE_RPS = 3000  # what the self-test holds the generator to

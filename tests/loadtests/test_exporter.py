@@ -11,10 +11,10 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from drillyard.core.errors import UsageError
-from loadtests.exporter import ALL, exported
+from loadtests.generator.exporter import ALL, exported
+from loadtests.generator.progress import LATENCY_BOUNDS_S, Progress
+from loadtests.generator.recorder import Recorder
 from loadtests.launch import run_drill
-from loadtests.progress import LATENCY_BOUNDS_S, Progress
-from loadtests.recorder import Recorder
 from tests.loadtests.support.builders import make_plan
 from tests.support.sockets import free_port
 

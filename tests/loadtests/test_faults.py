@@ -11,8 +11,8 @@ import pytest
 
 from drillyard.core.errors import InvalidMeasurement, ServiceUnreachable, UsageError
 from drillyard.core.settings import Settings
-from loadtests import faults, injections, neighbour
-from loadtests.target import Target
+from loadtests.chaos import faults, injections, neighbour
+from loadtests.chaos.target import Target
 from tests.loadtests.support.stand_ins import Server
 
 NEVER = Event()

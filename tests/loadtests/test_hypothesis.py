@@ -1,7 +1,7 @@
 import pytest
 
 from drillyard.core.slo import Expectation, Hypothesis, Verdict
-from loadtests.hypothesis import figure, put_to_the_test
+from loadtests.judge.hypothesis import figure, put_to_the_test
 from tests.loadtests.support.builders import make_plan, make_result
 
 

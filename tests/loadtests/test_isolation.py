@@ -4,8 +4,9 @@ import sys
 import pytest
 
 PLAIN = [
-    "arrivals", "bounds", "charts", "drills", "faults", "hypothesis", "launch", "payloads", "progress", "recorder",
-    "report", "scorecard", "strikes", "verdict",
+    "launch", "generator.arrivals", "generator.payloads", "generator.progress", "generator.recorder", "chaos.faults",
+    "chaos.strikes", "catalogue.drills", "issue_pack.issues", "judge.hypothesis", "judge.verdict", "report.page",
+    "report.scorecard",
 ]  # fmt: skip
 
 

@@ -10,9 +10,12 @@ import pytest
 from drillyard.core.errors import UsageError
 from drillyard.core.settings import Settings
 from drillyard.core.slo import DrillResult, Verdict
-from loadtests import averages, faults, issue_run, issues, scrape
-from loadtests.arrivals import schedule
-from loadtests.issue import Issue, Side
+from loadtests import scrape
+from loadtests.chaos import faults
+from loadtests.generator.arrivals import schedule
+from loadtests.issue_pack import averages, issues
+from loadtests.issue_pack import run as issue_run
+from loadtests.issue_pack.issue import Issue, Side
 from serving import mistakes
 from serving.recipes import laptop
 from tests.loadtests.support.builders import make_plan, make_result

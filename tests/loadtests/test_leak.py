@@ -10,7 +10,7 @@ import pytest
 
 from drillyard.core.errors import UsageError
 from drillyard.core.processes import MARK
-from loadtests import leak
+from loadtests.chaos import leak
 
 
 def resident_mib(pid: int) -> float:

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from drillyard.core.errors import InvalidMeasurement
-from loadtests import limit
-from loadtests.echo import _request_bytes
-from loadtests.payloads import Payloads
+from loadtests.generator import limit
+from loadtests.generator.echo import _request_bytes
+from loadtests.generator.payloads import Payloads
 
 
 def test_the_peak_is_that_of_the_busiest_second_wherever_it_begins():

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from drillyard.core.load import Load, Poisson, Ramp, Shape
-from loadtests.arrivals import schedule
+from loadtests.generator.arrivals import schedule
 
 pytestmark = pytest.mark.integration
 REPO = Path(__file__).parents[2]

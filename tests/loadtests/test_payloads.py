@@ -6,7 +6,7 @@ import pytest
 
 from drillyard.core.contract import TensorSpec
 from drillyard.core.errors import ArtifactRefused, UsageError
-from loadtests.payloads import ATOL, Payloads, infer_path
+from loadtests.generator.payloads import ATOL, Payloads, infer_path
 from tests.loadtests.support.builders import make_card
 
 

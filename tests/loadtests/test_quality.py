@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drillyard.core.contract import Quality
+from loadtests.generator.payloads import Payloads
+from loadtests.generator.recorder import TIMEOUT, WRONG
+from loadtests.judge.quality import AnswersKept, TimesKept, measured
 from loadtests.launch import run_drill
-from loadtests.payloads import Payloads
-from loadtests.quality import AnswersKept, TimesKept, measured
-from loadtests.recorder import TIMEOUT, WRONG
-from loadtests.report import render
+from loadtests.report.page import render
+from loadtests.report.tables import tables
 from loadtests.selftest.model import FEATURES
-from loadtests.tables import tables
 from tests.loadtests.support.builders import make_card, make_plan, make_result
 
 ROWS = 10

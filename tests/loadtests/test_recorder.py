@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from loadtests.recorder import DROPPED, TIMEOUT, WRONG, Recorder
+from loadtests.generator.recorder import DROPPED, TIMEOUT, WRONG, Recorder
 
 
 def test_refusals_are_timed_apart_and_survive_a_merge() -> None:

@@ -9,9 +9,9 @@ from rich.console import Console
 from drillyard.core import budget
 from drillyard.core.errors import UsageError
 from drillyard.core.slo import DrillResult, Expectation, FaultMark, Finding, Hypothesis, Verdict
-from loadtests.charts import Line, chart, ticks
-from loadtests.report import Section, render
-from loadtests.scorecard import scorecard
+from loadtests.report.charts import Line, chart, ticks
+from loadtests.report.page import Section, render
+from loadtests.report.scorecard import scorecard
 from tests.loadtests.support.builders import make_plan
 
 PNG = b"\x89PNG\r\n\x1a\n"

@@ -9,10 +9,10 @@ import pytest
 
 from drillyard.core.errors import ServiceUnreachable, UsageError
 from drillyard.core.slo import DrillResult, Strike
-from loadtests import faults
-from loadtests.marks import Blow, disturbed_s, marked
-from loadtests.progress import Progress
-from loadtests.strikes import Strikes
+from loadtests.chaos import faults
+from loadtests.chaos.marks import Blow, disturbed_s, marked
+from loadtests.chaos.strikes import Strikes
+from loadtests.generator.progress import Progress
 from tests.loadtests.support.builders import make_plan, make_result
 from tests.loadtests.support.stand_ins import Server
 

@@ -8,9 +8,10 @@ import pytest
 from drillyard.cli.catalogue import _asked, _exit_code, _keep, _serving
 from drillyard.core.errors import ServiceUnreachable
 from drillyard.core.slo import Verdict
-from loadtests import summary, target
-from loadtests.drills import get
-from loadtests.hypothesis import put_to_the_test
+from loadtests.catalogue.drills import get
+from loadtests.chaos import target
+from loadtests.judge.hypothesis import put_to_the_test
+from loadtests.report import summary
 from tests.loadtests.support.builders import make_plan, make_result
 
 

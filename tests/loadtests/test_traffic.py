@@ -10,12 +10,12 @@ import pytest
 from drillyard.core.contract import TensorSpec
 from drillyard.core.errors import UsageError
 from drillyard.core.traffic import Drift, Poison, Retries
-from loadtests import traffic
-from loadtests.payloads import Payloads
-from loadtests.recorder import REJECTED, WRONG, Recorder
-from loadtests.retries import RetryPolicy
+from loadtests.generator import traffic
+from loadtests.generator.payloads import Payloads
+from loadtests.generator.recorder import REJECTED, WRONG, Recorder
+from loadtests.generator.retries import RetryPolicy
+from loadtests.generator.traffic import Drifted, Poisoned
 from loadtests.selftest.model import answer
-from loadtests.traffic import Drifted, Poisoned
 from tests.loadtests.support.builders import make_card
 
 NUMBERS = range(5000)

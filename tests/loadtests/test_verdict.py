@@ -4,8 +4,8 @@ import pytest
 from scipy.stats import binom
 
 from drillyard.core.slo import Verdict
-from loadtests.recorder import Measured
-from loadtests.verdict import allowed_over, binomial_cdf, judge, queries_needed
+from loadtests.generator.recorder import Measured
+from loadtests.judge.verdict import allowed_over, binomial_cdf, judge, queries_needed
 
 
 def measured(requests: int = 10_000, over: int = 0, p99_ms: float = 20, p50_ms: float = 5, **changes: Any) -> Measured:

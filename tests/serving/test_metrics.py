@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.parser import text_string_to_metric_families
 
-from loadtests import exporter
+from loadtests.generator import exporter
 from serving import catalogue
 from serving.cells import Metric, Store
 from serving.engine import Engine

@@ -25,9 +25,9 @@ from drillyard.core.contract import CHALLENGER, CHAMPION, MODEL_FILE
 from drillyard.core.load import Load as Arrivals
 from drillyard.core.settings import Settings
 from drillyard.core.slo import DrillPlan, DrillResult, Slo, Strike
-from loadtests import leak
+from loadtests.chaos import leak
+from loadtests.chaos.target import Target
 from loadtests.launch import run_drill
-from loadtests.target import Target
 from serving import lifecycle
 from serving.control import CommandError, call
 from serving.recipes import laptop

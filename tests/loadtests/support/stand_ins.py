@@ -12,7 +12,7 @@ from pathlib import Path
 
 from drillyard.core.processes import MARK
 from drillyard.core.settings import Settings
-from loadtests.target import Target
+from loadtests.chaos.target import Target
 
 
 class Server:

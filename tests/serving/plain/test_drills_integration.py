@@ -8,8 +8,8 @@ from drillyard.core.load import Load
 from drillyard.core.settings import Settings
 from drillyard.core.slo import DrillPlan, DrillResult, Slo, Strike
 from drillyard.core.traffic import Drift, Poison, Retries
+from loadtests.chaos.target import Target
 from loadtests.launch import run_drill
-from loadtests.target import Target
 from serving.state import ServerState
 
 pytestmark = pytest.mark.integration

@@ -1,0 +1,58 @@
+"""Versions that a fault needs in the registry: made before the load, as MLflow takes seconds of a core."""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event
+
+from drillyard.core.errors import UsageError
+from loadtests.chaos.injections import Inject, must, refused_sync, sync
+from loadtests.chaos.target import Target
+
+
+@contextmanager
+def newer(target: Target) -> Iterator[Inject]:
+    """The newest run of the model as one more version and champion: the same graph, so its right answers are known.
+
+    Raises UsageError when this home has no run of it, InvalidMeasurement when it cannot be registered.
+    """
+    runs = sorted(target.settings.runs.glob(f"{target.model}-*/model/card.json"))
+    if not runs:
+        valid = f"a home with a run of the model: drillyard train {target.model}"
+        raise UsageError("DRILLYARD_HOME", str(target.settings.home), valid)
+    with tempfile.TemporaryDirectory() as scratch:
+        copy = Path(shutil.copytree(runs[-1].parents[1], Path(scratch) / "run"))
+        card = copy / "model" / "card.json"
+        card.write_text(json.dumps(json.loads(card.read_text()) | {"version": 0}))
+        must("models", "relog", str(copy))
+    yield sync
+
+
+@contextmanager
+def damaged(target: Target) -> Iterator[Inject]:
+    """A champion whose stored file is not what its card says; the alias goes back afterwards."""
+    must("models", "spoil", target.model, "--how", "file")
+    try:
+        yield refused_sync
+    finally:
+        must("models", "rollback", target.model)
+
+
+@contextmanager
+def worse(target: Target) -> Iterator[Inject]:
+    """A version with worse weights, which answers its own samples as its card says; it answers a fifth in a canary."""
+    said = must("models", "spoil", target.model, "--how", "weights", "--json", "-")
+    version = str(json.loads(said)["version"])
+
+    @contextmanager
+    def canary(target: Target, _: Event) -> Iterator[None]:
+        must("serve", "canary", target.model, "--percent", "20", "--version", version)
+        try:
+            yield
+        finally:
+            must("serve", "rollback", target.model)
+
+    yield canary

@@ -1,0 +1,1 @@
+"""Known production failures, each broken on purpose, seen, and mended."""

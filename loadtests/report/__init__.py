@@ -1,0 +1,1 @@
+"""A judged result for people: terminal, one HTML page, pictures."""

@@ -11,9 +11,9 @@ from drillyard.core.load import ClosedLoad, Load
 from drillyard.core.slo import DrillPlan, DrillResult, Slo
 from loadtests.chaos.target import Target
 from loadtests.generator.progress import Progress
+from loadtests.judge.verdict import fell_behind
 from loadtests.launch import run_drill
-
-_MAX_LATE_SHARE = 0.01
+from loadtests.steady import taken
 
 
 class Observation(Frozen):
@@ -47,12 +47,8 @@ class Observer:
         self._samples, self._out = samples, reports / f"twin-{target.model}.json"
 
     def observe(self, load: Load | ClosedLoad) -> Observation:
-        """Raises InvalidMeasurement when the generator fell behind twice, or nothing was answered."""
-        try:
-            return self._observe(load)
-        except InvalidMeasurement as disturbed:
-            self._say(f"{disturbed}; once more")
-            return self._observe(load)
+        """Raises InvalidMeasurement when the generator fell behind each time, or nothing was answered."""
+        return taken(lambda: self._observe(load), self._say)
 
     def _observe(self, load: Load | ClosedLoad) -> Observation:
         readings: list[tuple[meter.Counters, Progress]] = []
@@ -65,7 +61,7 @@ class Observer:
         before_ms = reference_ms()
         result = run_drill(plan, url=self.target.url, samples=self._samples, out=self._out, on_progress=on_progress)
         slow_ms = (before_ms + reference_ms()) / 2
-        if result.late_sends > _MAX_LATE_SHARE * result.requests:
+        if fell_behind(result.late_sends, result.requests):
             late = f"{result.late_sends} of {result.requests} sends were late"
             raise InvalidMeasurement(f"{load.words}: the generator fell behind, {late}")
         if len(readings) < 2:

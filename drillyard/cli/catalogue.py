@@ -88,10 +88,11 @@ def _carried_out(drill: Any, design: Any, url: str, where: Any, folder: Path, co
     from drillyard.cli.drill import drill as once
     from drillyard.core.contract import CHAMPION, ModelRef
     from loadtests.report import plots, summary
+    from loadtests.steady import kept_up
 
     plan, ref = drill.planned(design), ModelRef(name=design.model, alias=CHAMPION)
     try:
-        result = drill.run(plan, lambda each: once(each, ref, url, where, console))
+        result = kept_up(lambda: drill.run(plan, lambda each: once(each, ref, url, where, console)), console.say)
     except DrillyardError as error:
         console.say(f"{drill.name} of {design.model}: {error}")
         return summary.unmeasured(plan, str(error))

@@ -20,6 +20,7 @@ from loadtests.bench.server import samples, server
 from loadtests.chaos.replica_watch import watching
 from loadtests.chaos.target import Target
 from loadtests.launch import run_drill
+from loadtests.steady import wait_until_left_alone
 
 MODEL = "vision"
 SLO = Slo(p50_ms=25, p99_ms=100, max_error_rate=0.0)  # what the vision design promises, and no lost request
@@ -37,6 +38,7 @@ def main() -> None:
     settings = Settings.from_env(os.environ)
     origin = provenance.stamp()
     phases: list[dict[str, Any]] = []
+    wait_until_left_alone(_say)
     with server(MODEL, port=options.port, replicas=1, max_replicas=MOST):
         target = Target.of(settings, MODEL)
         folder = samples(settings, MODEL)
@@ -48,10 +50,14 @@ def main() -> None:
             load = Load(rate_rps=options.rate * times, duration_s=seconds)
             plan = DrillPlan(model=MODEL, load=load, slo=SLO)
             phases.append({"phase": name, "rate_rps": load.rate_rps, **_drilled(plan, target, folder, settings)})
-            sys.stderr.write(f"{phases[-1]}\n")
+            _say(str(phases[-1]))
     path = settings.reports / "bench-autoscale.json"
     path.write_text(json.dumps({**origin, "phases": phases}, indent=2) + "\n")
     sys.stdout.write(f"figures: {path}\n")
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text + "\n")
 
 
 def _drilled(plan: DrillPlan, target: Target, folder: Path, settings: Settings) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from loadtests.chaos.faults import Fault
 from loadtests.chaos.marks import disturbed_s
 from loadtests.chaos.target import Target
 from loadtests.launch import run_drill
+from loadtests.steady import Say, kept_up
 
 STRIKE_AT_S = 5.0
 OF_REPLICAS = [fault.name for fault in faults.FAULTS.values() if fault.serve]  # a hot model needs a second one
@@ -44,19 +45,19 @@ def main() -> None:
         for fault in chosen:
             duration_s = max(options.duration, STRIKE_AT_S + fault.lasts_s + 10)
             load = Load(rate_rps=options.rate, duration_s=duration_s)
-            rows.append(measure(fault, target, DrillPlan(model="fraud", load=load, slo=SLO), folder))
-            sys.stderr.write(_line(rows[-1]) + "\n")
+            rows.append(measure(fault, target, DrillPlan(model="fraud", load=load, slo=SLO), folder, _say))
+            _say(_line(rows[-1]))
     path = settings.reports / "bench-faults.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({**origin, "rate_rps": options.rate, "faults": rows}, indent=2) + "\n")
     sys.stdout.write(f"figures: {path}\n")
 
 
-def measure(fault: Fault, target: Target, plan: DrillPlan, folder: Path) -> dict[str, Any]:
+def measure(fault: Fault, target: Target, plan: DrillPlan, folder: Path, say: Say) -> dict[str, Any]:
     """Drill, strike after some seconds, wait until the server is whole again; one row of the table."""
     plan = plan.model_copy(update={"strikes": (Strike(fault=fault.name, at_s=STRIKE_AT_S),)})
     out = target.settings.reports / f"fault-{fault.name}.json"
-    result = run_drill(plan, url=target.url, samples=folder, out=out, target=target)
+    result = kept_up(lambda: run_drill(plan, url=target.url, samples=folder, out=out, target=target), say)
     return {
         "fault": fault.name,
         "purpose": fault.purpose,
@@ -71,6 +72,10 @@ def measure(fault: Fault, target: Target, plan: DrillPlan, folder: Path) -> dict
         "disturbed_s": disturbed_s(result),
         **result.extra["faults"][fault.name],
     }
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text + "\n")
 
 
 def _line(row: dict[str, Any]) -> str:

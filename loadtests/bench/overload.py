@@ -19,6 +19,7 @@ from drillyard.core.settings import Settings
 from drillyard.core.slo import DrillPlan, DrillResult, Slo
 from loadtests.bench.server import samples, server
 from loadtests.launch import run_drill
+from loadtests.steady import kept_up
 
 SLO = Slo(p50_ms=25, p99_ms=100, max_error_rate=0.001)  # what the vision design promises
 SERVED_SHARE = 0.95
@@ -40,8 +41,9 @@ def main() -> None:
         plan = DrillPlan(model="vision", load=Load(rate_rps=rate_rps, duration_s=duration_s), slo=SLO)
         url = f"http://127.0.0.1:{options.port}"
         out = settings.reports / "overload-drill.json"
-        result = run_drill(plan, url=url, samples=samples(settings, "vision"), out=out)
-        sys.stderr.write(f"{rate_rps:6.0f} requests/s asked, {result.goodput_rps:6.0f} good, {result.error_counts}\n")
+        folder = samples(settings, "vision")
+        result = kept_up(lambda: run_drill(plan, url=url, samples=folder, out=out), _say)
+        _say(f"{rate_rps:6.0f} requests/s asked, {result.goodput_rps:6.0f} good, {result.error_counts}")
         return result
 
     with server("vision", port=options.port, replicas=1):
@@ -60,6 +62,10 @@ def main() -> None:
     for name, bar in bars.items():
         sys.stdout.write(f"{name}: {bar['median']:.2f} ({bar['low']:.2f} to {bar['high']:.2f}), bar {bar['bar']}\n")
     sys.stdout.write(f"figures: {path}\n")
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text + "\n")
 
 
 def _capacity(rate_rps: float, drilled: Any) -> float:

@@ -13,8 +13,9 @@ from loadtests.chaos.target import Target
 from loadtests.generator.progress import Progress
 from loadtests.issue_pack.issue import Figures, Issue, Side
 from loadtests.judge.hypothesis import figure
-from loadtests.judge.verdict import MAX_LATE_SHARE
+from loadtests.judge.verdict import fell_behind
 from loadtests.launch import run_drill
+from loadtests.steady import kept_up
 
 Say = Callable[[str], None]
 
@@ -65,11 +66,15 @@ def _measured(
     side: Side | Callable[[], Figures] = getattr(issue, which)
     if not isinstance(side, Side):
         return side(), 0
-    say(f"{issue.name}, {which}: a server with {side.recipe or 'the usual settings'}")
-    with server(side.plan.model, port=port, replicas=side.replicas, recipe=side.recipe):
-        say(f"{issue.name}, {which}: {side.plan.load.words}")
-        result = drilled(side, settings, out_name=f"issue-{issue.name}-{which}", on_progress=on_progress)
-    trusted = result.late_sends <= MAX_LATE_SHARE * result.requests
+
+    def on_a_new_server() -> DrillResult:
+        say(f"{issue.name}, {which}: a server with {side.recipe or 'the usual settings'}")
+        with server(side.plan.model, port=port, replicas=side.replicas, recipe=side.recipe):
+            say(f"{issue.name}, {which}: {side.plan.load.words}")
+            return drilled(side, settings, out_name=f"issue-{issue.name}-{which}", on_progress=on_progress)
+
+    result = kept_up(on_a_new_server, say)
+    trusted = not fell_behind(result.late_sends, result.requests)
     return {each.path: figure(result, each.path) for each in issue.figures}, result.late_sends if trusted else None
 
 

@@ -1,0 +1,78 @@
+"""Measurements on a machine that others take cores from: begun when it is left alone, taken again when it was not.
+
+A virtual machine's host gives its cores to others for seconds or minutes ("steal" in proc(5), /proc/stat). A load
+generator that is not run is late, and a drill whose generator was late says nothing of the system.
+"""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from drillyard.core.errors import InvalidMeasurement
+from drillyard.core.slo import DrillResult
+from loadtests.judge.verdict import fell_behind
+
+MAX_STEAL_SHARE = 0.03  # of all cores' time
+LOOK_S = 1.0
+PATIENCE_S = 180.0  # after that the drill is begun all the same: it judges itself
+TRIES = 4
+
+Say = Callable[[str], None]
+T = TypeVar("T")
+
+
+def kept_up(measure: Callable[[], DrillResult], say: Say) -> DrillResult:
+    """The first drill whose generator kept up, or the last of four. Raises InvalidMeasurement as the last one did."""
+    return taken(measure, say, spoilt=_late)
+
+
+def taken(measure: Callable[[], T], say: Say, *, spoilt: Callable[[T], str] = lambda _: "") -> T:
+    """The first measurement that could be taken and is not spoilt (says why, if it is), or the last of four.
+
+    Raises InvalidMeasurement as the last one did.
+    """
+    for left in reversed(range(TRIES)):
+        wait_until_left_alone(say)
+        try:
+            found = measure()
+        except InvalidMeasurement as refusal:
+            if not left:
+                raise
+            say(f"{refusal}; once more")
+            continue
+        if not (why := spoilt(found)):
+            break
+        say(f"{why}; {'once more' if left else 'the last of its tries'}")
+    return found
+
+
+def _late(result: DrillResult) -> str:
+    if not fell_behind(result.late_sends, result.requests):
+        return ""
+    return (
+        f"{result.plan.load.words}: the generator fell behind, {result.late_sends} of {result.requests} sends were late"
+    )
+
+
+def wait_until_left_alone(say: Say) -> None:
+    """Return when others take hardly anything of this machine's cores, or after three minutes."""
+    deadline = time.monotonic() + PATIENCE_S
+    told = False
+    while (share := steal_share(LOOK_S)) > MAX_STEAL_SHARE and time.monotonic() < deadline:
+        if not told:
+            say(f"others take {share:.0%} of this machine's cores: waiting for them, {PATIENCE_S:.0f} s at most")
+            told = True
+
+
+def steal_share(seconds: float) -> float:
+    """The share of all cores' time that others took in the seconds to come."""
+    before = _cpu_ticks()
+    time.sleep(seconds)
+    passed = [after - earlier for earlier, after in zip(before, _cpu_ticks(), strict=True)]
+    return passed[7] / max(1, sum(passed))
+
+
+def _cpu_ticks() -> list[int]:
+    """User, nice, system, idle, I/O wait, interrupts (two kinds), steal, of all cores together."""
+    return [int(field) for field in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]

@@ -5,6 +5,11 @@ import socket
 from contextlib import ExitStack, suppress
 
 
+def free_port() -> int:
+    """One such port."""
+    return free_ports(1)[0]
+
+
 def free_ports(count: int) -> list[int]:
     """Different TCP ports of loopback on which nobody listens.
 

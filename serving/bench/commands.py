@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from serving.bench.running import free_port
+from serving.ports import free_port
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,8 +20,9 @@ from serving.bench import commands, environments
 from serving.bench.commands import Launch
 from serving.bench.forms import NATURAL, PROTOCOL
 from serving.bench.peers.model import MODEL, PATH
-from serving.bench.running import Running, free_port, process, run_folder
+from serving.bench.running import Running, process, run_folder
 from serving.bench.workload import Form, WrongAnswerError
+from serving.ports import free_port
 from serving.recipes import laptop
 
 Say = Callable[[str], None]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.sockets import free_port
+from serving.ports import free_port
 
 pytestmark = pytest.mark.integration
 

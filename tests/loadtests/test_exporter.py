@@ -15,8 +15,8 @@ from loadtests.generator.exporter import ALL, exported
 from loadtests.generator.progress import LATENCY_BOUNDS_S, Progress
 from loadtests.generator.recorder import Recorder
 from loadtests.launch import run_drill
+from serving.ports import free_port
 from tests.loadtests.support.builders import make_plan
-from tests.support.sockets import free_port
 
 
 def progress(**changes: object) -> Progress:

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ import pytest
 
 from drillyard.core.load import Load, Poisson, Ramp, Shape
 from loadtests.generator.arrivals import schedule
+from serving.ports import free_port
 
 pytestmark = pytest.mark.integration
 REPO = Path(__file__).parents[2]
@@ -145,9 +145,3 @@ def wait_for(condition, timeout_s=20):
                 return value
         time.sleep(0.2)
     raise AssertionError(f"not within {timeout_s} s")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

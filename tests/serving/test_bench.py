@@ -30,6 +30,7 @@ from serving.bench.peers.model import MODEL, PATH, Model
 from serving.bench.rounds import Cell
 from serving.bench.servers import all_servers
 from serving.bench.workload import Form, Question, WrongAnswerError, question, workload
+from serving.ports import free_port
 from serving.predictor import Predictor
 from tests.serving.conftest import call_app
 from tests.serving.test_routes import routes_of
@@ -164,7 +165,7 @@ def test_wrk_sends_each_request_in_turn_and_counts_what_was_refused(recorder: st
 @needs_wrk
 def test_wrk_without_a_server_is_no_measurement() -> None:
     with pytest.raises(InvalidMeasurement):
-        wrk.run(f"http://127.0.0.1:{running.free_port()}", (asking(b"200"),), connections=1, seconds=1)
+        wrk.run(f"http://127.0.0.1:{free_port()}", (asking(b"200"),), connections=1, seconds=1)
 
 
 _TWO_PROCESSES = """
@@ -177,7 +178,7 @@ HTTPServer(("127.0.0.1", int(sys.argv[1])), Recording).serve_forever()
 
 
 def test_a_peer_is_started_counted_and_ended_with_its_children() -> None:
-    port = running.free_port()
+    port = free_port()
     asked = replace(asking(b"200"), decode=lambda headers, body: {}, expected={})
     with running.run_folder() as folder:
         command = [sys.executable, "-c", _TWO_PROCESSES, str(port)]
@@ -195,7 +196,7 @@ def test_a_peer_that_ends_is_named_with_its_log() -> None:
     command = [sys.executable, "-c", "raise SystemExit('out of cheese')"]
 
     def start(folder: Path) -> None:
-        with running.process(command, port=running.free_port(), folder=folder, environment={}) as server:
+        with running.process(command, port=free_port(), folder=folder, environment={}) as server:
             running.wait_until_right(server, (asking(b"200"),))
 
     with (

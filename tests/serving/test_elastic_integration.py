@@ -17,10 +17,10 @@ from drillyard.core.errors import ExitCode
 from drillyard.core.settings import Settings
 from serving import lifecycle
 from serving.lifecycle import ServerFailedError
+from serving.ports import free_port
 from serving.recipes import Autoscaling, elastic, laptop
 from serving.state import ServerState
 from tests.support.replicas import replicas
-from tests.support.sockets import free_port
 
 pytestmark = pytest.mark.integration
 TENSOR = {"name": "features", "datatype": "FP32", "shape": [2000, 29], "data": [0.5] * 29 * 2000}

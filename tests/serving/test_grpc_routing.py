@@ -16,8 +16,8 @@ from serving.environment import haproxy_binary, server_environment
 from serving.grpc import open_inference_pb2 as pb
 from serving.grpc.probe import says_ready
 from serving.grpc.routing import haproxy_edits
+from serving.ports import free_port
 from serving.recipes import FRONT, laptop
-from tests.support.sockets import free_port
 
 LONG = "m" * 200  # its length takes two bytes in a message
 

@@ -12,7 +12,7 @@ import pytest
 
 from serving import haproxy_stats
 from serving.environment import haproxy_binary
-from tests.support.sockets import free_port
+from serving.ports import free_port
 
 CONFIG = """
 global

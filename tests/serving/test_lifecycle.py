@@ -17,6 +17,7 @@ from drillyard.core.errors import UsageError
 from drillyard.core.settings import Settings
 from serving import lifecycle, state
 from serving.environment import server_environment
+from serving.ports import free_port
 from serving.recipes import Autoscaling, ServeConfig, elastic, laptop
 from serving.state import ServerState
 
@@ -196,11 +197,11 @@ def test_a_log_that_cannot_be_written_leaves_no_folder_behind(tmp_path: Path, mo
         "serving.supervisor.tempfile.mkdtemp", lambda **_: made.append(tmp_path / "run") or str(made[0])
     )
     settings = Settings.from_env({"DRILLYARD_HOME": str(tmp_path)}, tmp_path)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     with pytest.raises(OSError, match="logs"):
         lifecycle.run_foreground(
-            laptop("fraud", port=port, grpc_port=0), settings, on_progress=lambda _: None, on_ready=lambda _: None
+            laptop("fraud", port=free_port(), grpc_port=0),
+            settings,
+            on_progress=lambda _: None,
+            on_ready=lambda _: None,
         )
     assert made == []

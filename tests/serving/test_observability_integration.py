@@ -21,11 +21,11 @@ import pytest
 from drillyard.core.settings import Settings
 from serving import lifecycle, logs
 from serving.grpc import open_inference_pb2 as pb
+from serving.ports import free_port
 from serving.recipes import FRONT, laptop
 from serving.state import ServerState
 from tests.support import tiny_models
 from tests.support.collector import Collector, attributes
-from tests.support.sockets import free_port
 
 pytestmark = pytest.mark.integration
 INFER = "/v2/models/fraud/infer"

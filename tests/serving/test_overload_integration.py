@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from drillyard.core.settings import Settings
 from serving import lifecycle
+from serving.ports import free_port
 from serving.recipes import Batching, laptop
 from serving.state import ServerState
 
@@ -26,12 +27,11 @@ PLACES = 16  # requests in the replica at once
 
 @pytest.fixture(scope="module")
 def server(settings: Settings) -> Iterator[ServerState]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     # Every call goes to the thread, however quick the model: the tiny one stands for a slow one here.
     config = replace(
-        laptop("fraud", port=port), batching=Batching(max_rows=MAX_ROWS, offload_s=0.0), max_ongoing_requests=PLACES
+        laptop("fraud", port=free_port()),
+        batching=Batching(max_rows=MAX_ROWS, offload_s=0.0),
+        max_ongoing_requests=PLACES,
     )
     yield lifecycle.start_detached(config, settings, on_progress=lambda _: None)
     lifecycle.stop(settings)

@@ -24,10 +24,10 @@ from drillyard.core.slo import DrillPlan, Slo
 from loadtests.launch import run_drill
 from serving import keyfile, lifecycle
 from serving.grpc import open_inference_pb2 as pb
+from serving.ports import free_port
 from serving.recipes import ServeConfig
 from serving.state import ServerState
 from tests.support import certificates, sockets, tiny_models
-from tests.support.sockets import free_port
 
 pytestmark = pytest.mark.integration
 

@@ -18,8 +18,8 @@ from drillyard.core import processes
 from serving.environment import haproxy_binary
 from serving.grpc.routing import haproxy_edits
 from serving.haproxy import STANDIN_PID, Listener, Queue, install
+from serving.ports import free_port
 from serving.standin import StandIn
-from tests.support.sockets import free_port
 
 pytestmark = pytest.mark.integration
 BACK_WITHIN_S = 1.0

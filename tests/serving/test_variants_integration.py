@@ -30,13 +30,13 @@ from loadtests.chaos.target import Target
 from loadtests.launch import run_drill
 from serving import lifecycle
 from serving.control import CommandError, call
+from serving.ports import free_port
 from serving.recipes import laptop
 from serving.rollout import Limits
 from serving.state import ServerState, VariantState
 from serving.variants import Variants
 from tests.support import tiny_models
 from tests.support.replicas import replicas
-from tests.support.sockets import free_port
 
 pytestmark = pytest.mark.integration
 INFER = "/v2/models/fraud/infer"

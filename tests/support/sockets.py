@@ -1,17 +1,10 @@
-"""Which sockets listen, as the kernel tells it, and ports for tests to listen on."""
+"""Which sockets listen, as the kernel tells it."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from serving.ports import free_ports
-
 _LOOPBACK = {"0100007F", "00000000000000000000000001000000", "0000000000000000FFFF00000100007F"}
-
-
-def free_port() -> int:
-    """A TCP port of loopback for a server that takes seconds to start."""
-    return free_ports(1)[0]
 
 
 @dataclass(frozen=True)

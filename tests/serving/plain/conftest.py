@@ -9,10 +9,10 @@ import pytest
 
 from drillyard.core.settings import Settings
 from serving import lifecycle
+from serving.ports import free_port
 from serving.recipes import laptop
 from serving.state import ServerState
 from tests.serving.conftest import home_with_both_models
-from tests.support.sockets import free_port
 
 
 @pytest.fixture(scope="package")

@@ -21,12 +21,12 @@ from drillyard.core.settings import Settings
 from serving import lifecycle
 from serving.bench.pictures import file_of_size
 from serving.haproxy import FOLDER, PID_FILE
+from serving.ports import free_port
 from serving.recipes import laptop
 from serving.state import ServerState
 from tests.serving.test_people import png_that_claims
 from tests.support import sockets, tiny_models
 from tests.support.replicas import replicas
-from tests.support.sockets import free_port
 
 pytestmark = pytest.mark.integration
 QUICK_S = 2.0  # "quickly", on two cores that other tests may share

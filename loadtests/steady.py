@@ -67,10 +67,15 @@ def wait_until_left_alone(say: Say) -> None:
 
 def steal_share(seconds: float) -> float:
     """The share of all cores' time that others took in the seconds to come."""
+    return steal_during(lambda: time.sleep(seconds))[1]
+
+
+def steal_during(work: Callable[[], T]) -> tuple[T, float]:
+    """What the work returns, and the share of all cores' time that others took meanwhile."""
     before = _cpu_ticks()
-    time.sleep(seconds)
+    found = work()
     passed = [after - earlier for earlier, after in zip(before, _cpu_ticks(), strict=True)]
-    return passed[7] / max(1, sum(passed))
+    return found, passed[7] / max(1, sum(passed))
 
 
 def _cpu_ticks() -> list[int]:

@@ -2,22 +2,21 @@
 
 from typing import Any
 
-from drillyard.core import budget, provenance
+from drillyard.core import provenance
 from drillyard.core.load import ClosedLoad
 from drillyard.core.slo import DrillPlan, DrillResult
 from loadtests.generator.recorder import WRONG, Measured, Recorder
 from loadtests.judge import batches
-from loadtests.judge.hypothesis import put_to_the_test
 from loadtests.judge.phases import drift, kept_factor, phases
 from loadtests.judge.verdict import allowed_over, judge
 
 
 def result(plan: DrillPlan, recorder: Recorder, scheduled: int, started_at: str, extra: dict[str, Any]) -> DrillResult:
-    """Judge the counts, score the budget, put the hypothesis to the test; `extra` says how the generator did."""
+    """Judge the counts; `extra` says how the generator did. launch.py adds what needs faults and server."""
     measured = recorder.measured(scheduled)
     verdict, reasons = judge(plan, measured)
     percentiles, duration_s = measured.percentiles_ms, plan.load.duration_s
-    judged = DrillResult(
+    return DrillResult(
         plan=plan,
         verdict=verdict,
         reasons=reasons,
@@ -39,7 +38,6 @@ def result(plan: DrillPlan, recorder: Recorder, scheduled: int, started_at: str,
         percentiles=recorder.curve(),
         extra={**extra, **_figures(plan, recorder, measured)},
     )
-    return put_to_the_test(budget.scored(judged))
 
 
 def _figures(plan: DrillPlan, recorder: Recorder, measured: Measured) -> dict[str, Any]:

@@ -217,9 +217,10 @@ def _all_pages(search: Callable[..., Any], filter_string: str | None = None) -> 
 
 def _ensure(client: MlflowClient, name: str) -> None:
     try:
-        client.get_registered_model(name)
-    except MlflowException:
         client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != tracking.EXISTS:
+            raise
 
 
 def _alias(client: MlflowClient, name: str, alias: str) -> ModelRef | None:

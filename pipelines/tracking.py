@@ -20,6 +20,7 @@ import requests
 from mlflow.data.http_dataset_source import HTTPDatasetSource
 from mlflow.data.meta_dataset import MetaDataset
 from mlflow.entities import DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 from mlflow.tracking import MlflowClient
@@ -33,6 +34,7 @@ from pipelines.loop import Record
 from pipelines.runfolder import RunFolder
 
 MODEL_ARTIFACT, PLOTS_ARTIFACT = "model", "plots"
+EXISTS = "RESOURCE_ALREADY_EXISTS"  # what a store says to the second of two writers
 DRILLS = "drills"  # the experiment of all drills
 _FLUSH_S = 2.0
 _SYSTEM_METRICS_S = 5.0
@@ -67,7 +69,12 @@ def experiment(client: MlflowClient, name: str, settings: Settings) -> str:
     if found is not None:
         return found.experiment_id
     embedded = settings.tracking_uri.startswith("sqlite")
-    return client.create_experiment(name, artifact_location=settings.artifacts.as_uri() if embedded else None)
+    try:
+        return client.create_experiment(name, artifact_location=settings.artifacts.as_uri() if embedded else None)
+    except MlflowException as error:
+        if error.error_code != EXISTS:
+            raise
+        return client.get_experiment_by_name(name).experiment_id  # another writer was first
 
 
 class LiveRun:

@@ -1,6 +1,6 @@
 import socket
 
-from serving.ports import free_ports
+from drillyard.core.ports import free_ports
 
 
 def test_ports_are_free_different_and_none_that_the_kernel_gives_to_clients() -> None:
@@ -17,5 +17,5 @@ def test_a_port_that_somebody_listens_on_is_not_given(monkeypatch) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         draws = iter([taken.getsockname()[1], 20_123])
-        monkeypatch.setattr("serving.ports.random.randrange", lambda *_: next(draws))
+        monkeypatch.setattr("drillyard.core.ports.random.randrange", lambda *_: next(draws))
         assert free_ports(1) == [20_123]

@@ -12,7 +12,7 @@ export MLFLOW_DISABLE_TELEMETRY ?= true
 export ORT_DISABLE_TELEMETRY ?= 1
 export DO_NOT_TRACK ?= 1
 
-.PHONY: help setup demo check format test test-unit test-integration mlflow constraints proto clean drill-selftest drill-catalogue
+.PHONY: help setup demo check format test test-unit test-integration mlflow stack constraints proto clean drill-selftest drill-catalogue
 .PHONY: bench-train bench-fraud bench-vision bench-serve bench-faults bench-overload bench-autoscale bench-issues
 .PHONY: bench-twin
 .PHONY: bench-parts bench-variants evidence
@@ -55,12 +55,15 @@ test-unit: $(STAMP)  ## fast tests, no services
 
 test-integration: $(STAMP)  ## tests that start Ray, MLflow, Serve and Locust
 	@# A process each: Ray and MLflow keep settings for a whole process.
-	set -e; for part in drillyard loadtests pipelines serving; do \
+	set -e; for part in drillyard loadtests pipelines serving stores; do \
 	  $(BIN)/pytest -q -m 'integration and not optional' --durations=5 tests/$$part; \
 	done
 
 mlflow: $(STAMP)  ## MLflow's page on this folder's runs, at http://127.0.0.1:5000
 	$(BIN)/mlflow server --backend-store-uri 'sqlite:///$(CURDIR)/.drillyard/mlflow.db' --host 127.0.0.1 --port 5000
+
+stack: $(STAMP)  ## MLflow on PostgreSQL and S3, and Redis for Ray, until Ctrl-C (needs postgresql and redis-server)
+	$(BIN)/drillyard stack $(ARGS)
 
 bench-train: $(STAMP)  ## Ray Train against torchrun and against a naive loop
 	$(BIN)/python -m pipelines.bench_train

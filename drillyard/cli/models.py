@@ -6,9 +6,13 @@ from typing import Annotated, Literal
 
 import typer
 
+from drillyard.cli import backups
 from drillyard.cli.console import Console, DataDirOption, JsonOption, QuietOption, settings, write_json
 
-app = typer.Typer(help="List, inspect, promote and roll back registered models.", no_args_is_help=True)
+app = typer.Typer(help="List, inspect, promote, roll back and save registered models.", no_args_is_help=True)
+
+for command in (backups.backup, backups.restore):
+    app.command()(command)
 
 RefArgument = Annotated[str, typer.Argument(metavar="MODEL", help="NAME, NAME@ALIAS or NAME/VERSION.")]
 

@@ -1,0 +1,28 @@
+"""Programs of the machine, which the project uses and does not install."""
+
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from drillyard.core.errors import DrillyardError, ExitCode
+
+
+class ProgramMissing(DrillyardError):
+    """A program that a command needs is not on this machine."""
+
+    exit_code = ExitCode.UNREACHABLE
+
+    def __init__(self, program: str, package: str) -> None:
+        super().__init__(f"the program {program} is not on this machine; install it: apt-get install {package}")
+        self.program, self.package = program, package
+
+
+def find(program: str, package: str, folders: Iterable[Path] = ()) -> str:
+    """The program's path: in the first of the folders that has it, or else on PATH.
+
+    Raises ProgramMissing, which names the Debian package.
+    """
+    found = shutil.which(program, path=":".join(map(str, folders))) or shutil.which(program)
+    if found is None:
+        raise ProgramMissing(program, package)
+    return found

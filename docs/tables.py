@@ -99,11 +99,75 @@ def drill_metrics() -> str:
     """Every metric that a running drill exports."""
     from loadtests.generator import exporter
 
+    return table(["metric", "type", "labels", "what it says"], [_exported(metric) for metric in exporter.ALL])
+
+
+def training_metrics() -> str:
+    """Every metric that a running training exports."""
+    from pipelines import exporter
+
+    return table(["metric", "type", "labels", "what it says"], [_exported(metric) for metric in exporter.ALL])
+
+
+def _exported(metric: Any) -> list[str]:
+    return [f"`{metric.name}`", metric.kind, ", ".join(f"`{label}`" for label in metric.labels), metric.help]
+
+
+def recorded() -> str:
+    """Every series that the rules record."""
+    from designs.monitoring import burn_rules
+
+    windows = ", ".join(
+        f"`{burn_rules.recorded(window_s).removeprefix(burn_rules.BAD_SHARE)}`" for window_s in burn_rules.WINDOWS_S
+    )
+    return table(
+        ["series", "labels", "what it says"],
+        [
+            [
+                f"`{burn_rules.BAD_SHARE}WINDOW`",
+                _OF_PROMISE,
+                f"Share of the requests that was bad over the window: {windows}",
+            ],
+            [f"`{burn_rules.ALLOWED}`", _OF_PROMISE, "Share that the promise lets be bad"],
+            [
+                f"`{burn_rules.LEFT}`",
+                _OF_PROMISE,
+                "Share of the budget of 30 days that is left; absent where none is given",
+            ],
+            [f"`{burn_rules.PROMISED}`", "`design`, `model`, `quantile`", "The promised latency"],
+        ],
+    )
+
+
+_OF_PROMISE = "`design`, `model`, `objective`"
+
+
+def promises() -> str:
+    """What each design promises, and the burn at which its alerts begin."""
+    import designs
+    from drillyard.core import budget
+    from drillyard.core.burn import WORKBOOK
+
+    rows = []
+    for name in designs.names():
+        plan = designs.get(name).drill
+        for objective, allowed in budget.allowed(plan).items():
+            begins = [f"{allowed * rule.factor:.3%}" if allowed else "any" for rule in WORKBOOK]
+            rows.append([f"`{name}`", f"`{plan.model}`", objective, f"{allowed:.2%}", *begins])
+    heads = [f"{rule.severity}: {rule.name}, above" for rule in WORKBOOK]
+    return table(["design", "model", "objective", "may be bad", *heads], rows)
+
+
+def alerts() -> str:
+    """Every alert that is no promise's."""
+    from designs.monitoring import operations
+    from designs.monitoring.promql import duration
+
     rows = [
-        [f"`{metric.name}`", metric.kind, ", ".join(f"`{label}`" for label in metric.labels), metric.help]
-        for metric in exporter.ALL
+        [f"`{rule.alert}`", rule.severity, duration(rule.for_s) if rule.for_s else "at once", f"`{rule.expr}`"]
+        for rule in operations.group().rules
     ]
-    return table(["metric", "type", "labels", "what it says"], rows)
+    return table(["alert", "severity", "after", "while"], rows)
 
 
 def label_values() -> str:

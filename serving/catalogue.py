@@ -93,6 +93,12 @@ PROXY_UNSERVED = Metric(
     labels=("backend",),
     help="Requests that HAProxy gave no replica: all were busy for too long, or none could be reached.",
 )
+PROXY_FAILED = Metric(
+    name="drillyard_proxy_failed",
+    kind="counter",
+    labels=("backend",),
+    help="Requests that HAProxy itself answered with a 5xx: refused, or given up after all retries.",
+)
 PROXY_QUEUED = Metric(
     name="drillyard_proxy_queued",
     kind="gauge",
@@ -146,5 +152,5 @@ COUNTED = (
     LIFECYCLE,
 )
 COMPUTED = (INPUT_DRIFT, SCORE_DRIFT, DRIFT_ROWS)  # from the counts of all processes, when they are asked for
-FROM_PROXY = (PROXY_RESPONSES, PROXY_RETRIES, PROXY_UNSERVED, PROXY_QUEUED)
+FROM_PROXY = (PROXY_RESPONSES, PROXY_RETRIES, PROXY_UNSERVED, PROXY_FAILED, PROXY_QUEUED)
 ALL = (*COUNTED, *COMPUTED, *FROM_PROXY)

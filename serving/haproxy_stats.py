@@ -8,13 +8,14 @@ counts from zero, as a restarted process does.
 import csv
 import io
 import socket
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric as Family
 
-from serving.catalogue import PROXY_QUEUED, PROXY_RESPONSES, PROXY_RETRIES, PROXY_UNSERVED
+from serving.catalogue import PROXY_FAILED, PROXY_QUEUED, PROXY_RESPONSES, PROXY_RETRIES, PROXY_UNSERVED
 
 TIMEOUT_S = 0.5
 FRONTENDS = ("http_frontend", "grpc_frontend")  # clients'; the others are for statistics
@@ -43,11 +44,12 @@ def _rows(admin_socket: Path) -> list[Row]:
 
 
 def _families(rows: Iterable[Row]) -> Iterator[Family]:
-    responses, retries, unserved = (
+    responses, retries, unserved, failed = (
         CounterMetricFamily(metric.name, metric.help, labels=metric.labels)
-        for metric in (PROXY_RESPONSES, PROXY_RETRIES, PROXY_UNSERVED)
+        for metric in (PROXY_RESPONSES, PROXY_RETRIES, PROXY_UNSERVED, PROXY_FAILED)
     )
     queued = GaugeMetricFamily(PROXY_QUEUED.name, PROXY_QUEUED.help, labels=PROXY_QUEUED.labels)
+    from_replicas: Counter[str] = Counter()  # 5xx by backend; their lines stand before the backend's
     for row in rows:
         name, part = row["pxname"], row["svname"]
         if part == "FRONTEND" and name in FRONTENDS:
@@ -56,5 +58,12 @@ def _families(rows: Iterable[Row]) -> Iterator[Family]:
         elif part == "BACKEND" and row["mode"] == "http":
             retries.add_metric([name], float(row["wretr"] or 0))
             unserved.add_metric([name], float(row["econ"] or 0))
+            failed.add_metric([name], _fives(row) - from_replicas[name])
             queued.add_metric([name], float(row["qcur"] or 0))
-    yield from (responses, retries, unserved, queued)
+        elif part != "FRONTEND":
+            from_replicas[name] += _fives(row)
+    yield from (responses, retries, unserved, failed, queued)
+
+
+def _fives(row: Row) -> int:
+    return int(row["hrsp_5xx"] or 0)

@@ -25,6 +25,7 @@ from serving.variants import Tally
 
 Variant = Literal["champion", "challenger", "shadow"]
 ShedReason = Literal["deadline", "client gone"]
+SERVER_FAILURES = (500, 503, 504)  # exported from zero on: a rate does not see the step from no count to the first
 Comparison = Literal["agree", "disagree", "dropped", "failed"]
 LifecycleEvent = Literal["synced", "canary", "shadow", "rolled back", "refused"]
 
@@ -42,7 +43,7 @@ class VariantMetrics:
         self._latency, self._queue_wait, self._inference, self._rows = (
             store.buckets(metric, self._labels) for metric in (LATENCY, QUEUE_WAIT, INFERENCE, BATCH_ROWS)
         )
-        self._by_code: dict[int, Cell] = {}
+        self._by_code: dict[int, Cell] = {code: self._of_code(code) for code in SERVER_FAILURES}
 
     def takes(self) -> None:
         """This version answers the present task's request, whatever comes of it."""
@@ -53,8 +54,11 @@ class VariantMetrics:
         self._latency.observe(seconds)
         cell = self._by_code.get(code)
         if cell is None:
-            cell = self._by_code[code] = self._store.cell(REQUESTS, {**self._labels, "code": str(code)})
+            cell = self._by_code[code] = self._of_code(code)
         cell.add()
+
+    def _of_code(self, code: int) -> Cell:
+        return self._store.cell(REQUESTS, {**self._labels, "code": str(code)})
 
     def tally(self, slow_s: float) -> Tally:
         """What this process has counted so far; `slow_s` must be one of the latency's bounds."""

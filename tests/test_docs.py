@@ -44,6 +44,7 @@ def test_each_recipe_and_metric_is_documented() -> None:
         *tables.metrics().splitlines(),
         *tables.sources().splitlines(),
         *tables.drill_metrics().splitlines(),
+        *tables.training_metrics().splitlines(),
     ]:
         assert line in EVERYTHING
 
@@ -52,6 +53,11 @@ def test_each_drill_is_documented() -> None:
     lines = tables.drills().splitlines()
     assert len(lines) > 12
     assert [line for line in lines if line not in DOCS[Path("docs/drills.md")]] == []
+
+
+def test_each_promise_alert_and_recorded_series_is_documented() -> None:
+    for line in [*tables.promises().splitlines(), *tables.alerts().splitlines(), *tables.recorded().splitlines()]:
+        assert line in DOCS[Path("docs/observability.md")]
 
 
 def test_each_log_field_is_documented() -> None:

@@ -7,12 +7,8 @@ import typer
 
 from drillyard.cli import catalogue, compare, issues
 from drillyard.cli.console import Console, JsonOption, QuietOption, settings, write_json
+from drillyard.cli.scraped import PortOption, scraped
 from drillyard.core.errors import DrillyardError
-
-MetricsPortOption = Annotated[
-    int | None,
-    typer.Option(help="Port of 127.0.0.1 for Prometheus while the drill runs; default none.", min=1, max=65535),
-]
 
 app = typer.Typer(help="Load a served model and score it against its SLO.", no_args_is_help=True)
 app.command("all")(catalogue.run_all)
@@ -55,7 +51,7 @@ def run(
     rate: Annotated[float | None, typer.Option(help="Requests a second; default the design's.", min=0.1)] = None,
     duration: Annotated[float | None, typer.Option(help="Seconds; default the drill's.", min=1)] = None,
     seed: Annotated[int | None, typer.Option(help="Of the arrivals.", min=0)] = None,
-    metrics_port: MetricsPortOption = None,
+    metrics_port: PortOption = None,
     quiet: QuietOption = False,
     json_path: JsonOption = None,
 ) -> None:
@@ -97,7 +93,7 @@ def report_name(plan: Any) -> str:
 def drill(plan: Any, ref: Any, url: str, where: Any, console: Console, metrics_port: int | None = None) -> Any:
     """One drill with progress on the console. Raises ServiceUnreachable, InvalidMeasurement."""
     from loadtests.chaos.target import Target
-    from loadtests.generator.exporter import exported
+    from loadtests.generator.exporter import Exporter
     from loadtests.generator.progress import Progress
     from loadtests.launch import run_drill
     from serving.artifact import fetch
@@ -106,7 +102,8 @@ def drill(plan: Any, ref: Any, url: str, where: Any, console: Console, metrics_p
     if not plan.strikes:  # by version, so that a server that holds another one is found out; a strike may change it
         plan = plan.model_copy(update={"model": f"{local.card.name}/{local.card.version}"})
     console.say(f"drill {plan.model}: {plan.load.words}")
-    with console.step(f"drill {plan.model}") as step, exported(plan.name, plan.model, metrics_port) as exporter:
+    exporter = Exporter(plan.name, plan.model)
+    with console.step(f"drill {plan.model}") as step, scraped(exporter, metrics_port):
 
         def on_progress(progress: Progress) -> None:
             step.update(progress.t_s, progress.duration_s, _facts(progress))

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from drillyard.cli.console import Console, DataDirOption, JsonOption, QuietOption, settings, write_json
+from drillyard.cli.scraped import PortOption, scraped
 
 
 def train(
@@ -14,6 +15,7 @@ def train(
     workers: Annotated[int, typer.Option(help="Data-parallel workers, one CPU or GPU each.", min=1)] = 2,
     seed: Annotated[int | None, typer.Option(help="Another seed than the recipe's.", min=0)] = None,
     data_dir: DataDirOption = None,
+    metrics_port: PortOption = None,
     quiet: QuietOption = False,
     json_path: JsonOption = None,
 ) -> None:
@@ -37,19 +39,21 @@ def train(
     where = settings(data_dir)
     console.say("starting Ray")
     with ray_cluster(where):
-        outcome = run(chosen, where, workers, console)
+        outcome = run(chosen, where, workers, console, metrics_port)
     show(outcome, console)
     write_json(json_path, summary(outcome))
     if not outcome.promoted:
         raise typer.Exit(1)
 
 
-def run(recipe: Any, where: Any, workers: int, console: Console) -> Any:
+def run(recipe: Any, where: Any, workers: int, console: Console, metrics_port: int | None = None) -> Any:
     """One training run with progress on the console; Ray must be initialised."""
     from pipelines import pipeline
+    from pipelines.exporter import Exporter
     from pipelines.loop import Record
 
-    with console.step(recipe.system) as step:
+    exporter = Exporter(recipe.system, recipe.name)
+    with console.step(recipe.system) as step, scraped(exporter, metrics_port):
 
         def on_record(record: Record) -> None:
             left_s = (record.total_steps - record.step) * record.elapsed_s / record.step
@@ -62,6 +66,7 @@ def run(recipe: Any, where: Any, workers: int, console: Console) -> Any:
             if record.validation_loss is not None:
                 facts["validation loss"] = f"{record.validation_loss:.3f}"
             step.update(record.step, record.total_steps, facts)
+            exporter.follow(record)
 
         listener = pipeline.Listener(say=console.say, on_record=on_record)
         return pipeline.run(recipe, where, workers=workers, listener=listener)

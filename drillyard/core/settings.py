@@ -34,7 +34,7 @@ class Settings(Frozen):
     data_dir: Path | None  # DRILLYARD_DATA_DIR: files supplied by hand, looked at before any download
     tracking_uri: str  # MLFLOW_TRACKING_URI: default SQLite under home
     ray_address: str | None  # RAY_ADDRESS: an existing cluster; default a local one for each command
-    api_key: str | None = Field(default=None, exclude=True, repr=False)  # DRILLYARD_API_KEY: what drills show a server
+    api_key: str | None = Field(default=None, exclude=True, repr=False)  # DRILLYARD_API_KEY: shown to a server
     server_keys: tuple[str, ...] = ()  # DRILLYARD_SERVER_KEYS: API keys of a server as NAME:SHA256, white space between
 
     @classmethod

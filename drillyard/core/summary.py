@@ -9,6 +9,7 @@ from typing import Any
 
 from drillyard.core.contract import TensorSpec
 
+LARGE_PSI = 0.25  # of a stability index: a large change (Siddiqi, 2006)
 GRID = 16  # an image is looked at on a grid of at most so many points a side
 
 

@@ -2,6 +2,7 @@
 
 from drillyard.core.load import Spike
 from drillyard.core.slo import DrillPlan, Strike
+from drillyard.core.summary import LARGE_PSI
 from drillyard.core.traffic import Drift, Poison, Retries
 from loadtests.catalogue.entry import Drill, at_least, at_most, base, expecting, promise, reshaped
 from loadtests.chaos import faults
@@ -9,7 +10,6 @@ from loadtests.chaos.faults import Fault
 
 STRIKE_AT_S, AFTER_S = 5.0, 12.0  # before the fault the usual state shows, after it the recovery
 HEALED_S = 20.0  # after the injection was over
-LARGE_PSI = 0.25  # of a stability index: a large change (Siddiqi, 2006)
 BUDGET = 0.1  # retries for each request
 
 

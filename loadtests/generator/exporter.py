@@ -1,57 +1,40 @@
-"""A running drill's figures for Prometheus, on a port of loopback: what the generator sees, beside the server's own.
+"""A running drill's figures for Prometheus: what the generator sees, beside the server's own.
 
 The generator itself does no more than its line of progress a second; its parent answers the scrapes.
 """
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterable
 
-from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
-from drillyard.core.errors import UsageError
+from drillyard.core.metric import ExportedMetric
 from loadtests.generator.progress import LATENCY_BOUNDS_S, Progress
 
-HOST = "127.0.0.1"
-
-
-@dataclass(frozen=True, kw_only=True)
-class DrillMetric:
-    """One exported name; docs/observability.md lists them from here."""
-
-    name: str
-    kind: Literal["counter", "gauge", "histogram"]
-    help: str
-    labels: tuple[str, ...] = ()
-
-
-REQUESTS = DrillMetric(
+REQUESTS = ExportedMetric(
     name="drillyard_drill_requests_total",
     kind="counter",
     help="Requests of the drill that ended: ok, slow (a right answer above the promised latency) or error",
     labels=("drill", "model", "outcome"),
 )
-SENT = DrillMetric(
+SENT = ExportedMetric(
     name="drillyard_drill_sent_total",
     kind="counter",
     help="Requests of the drill that were sent, or dropped because too many were unanswered",
     labels=("drill", "model"),
 )
-LATENCY = DrillMetric(
+LATENCY = ExportedMetric(
     name="drillyard_drill_latency_seconds",
     kind="histogram",
     help="Latency from the intended send time, of right answers and timeouts",
     labels=("drill", "model"),
 )
-BUDGET_LEFT = DrillMetric(
+BUDGET_LEFT = ExportedMetric(
     name="drillyard_drill_budget_left_ratio",
     kind="gauge",
     help="Share of the whole drill's error budget that is left, below 0 when overdrawn; absent without a budget",
     labels=("drill", "model"),
 )
-ELAPSED = DrillMetric(
+ELAPSED = ExportedMetric(
     name="drillyard_drill_elapsed_seconds",
     kind="gauge",
     help="Time since the drill's first intended send; absent while it warms up",
@@ -93,32 +76,8 @@ class Exporter:
         yield self._one(GaugeMetricFamily, ELAPSED, last.t_s)
 
     def _one(
-        self, family: type[CounterMetricFamily] | type[GaugeMetricFamily], metric: DrillMetric, value: float
+        self, family: type[CounterMetricFamily] | type[GaugeMetricFamily], metric: ExportedMetric, value: float
     ) -> Metric:
         found = family(metric.name, metric.help, labels=metric.labels)
         found.add_metric(self._labels, value)
         return found
-
-
-@contextmanager
-def exported(drill: str, model: str, port: int | None) -> Iterator[Exporter]:
-    """An exporter that answers at http://127.0.0.1:PORT/metrics until the end; with None nobody is answered.
-
-    Raises UsageError when the port is taken.
-    """
-    exporter = Exporter(drill, model)
-    if port is None:
-        yield exporter
-        return
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(exporter)
-    try:
-        server, thread = start_http_server(port, addr=HOST, registry=registry)
-    except OSError as error:
-        raise UsageError("--metrics-port", port, f"a free port of {HOST} ({error.strerror})") from None
-    try:
-        yield exporter
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

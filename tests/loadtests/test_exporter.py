@@ -5,18 +5,28 @@ import shutil
 import socket
 import subprocess
 import urllib.request
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from drillyard.cli.scraped import scraped
 from drillyard.core.errors import UsageError
-from loadtests.generator.exporter import ALL, exported
+from loadtests.generator.exporter import ALL, Exporter
 from loadtests.generator.progress import LATENCY_BOUNDS_S, Progress
 from loadtests.generator.recorder import Recorder
 from loadtests.launch import run_drill
 from serving.ports import free_port
 from tests.loadtests.support.builders import make_plan
+
+
+@contextmanager
+def exported(drill: str, model: str, port: int | None) -> Iterator[Exporter]:
+    """As `drillyard drill run --metrics-port` does it."""
+    exporter = Exporter(drill, model)
+    with scraped(exporter, port):
+        yield exporter
 
 
 def progress(**changes: object) -> Progress:

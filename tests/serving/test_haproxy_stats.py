@@ -23,6 +23,8 @@ defaults
     timeout client 5s
     timeout server 5s
     timeout queue 200ms
+    retries 2
+    retry-on conn-failure empty-response junk-response response-timeout
 frontend http_frontend
     bind 127.0.0.1:{port}
     use_backend model if {{ path_beg /model }}
@@ -38,13 +40,17 @@ backend nobody
 
 
 class Slow(BaseHTTPRequestHandler):
-    """Answers once it is let go."""
+    """Answers once it is let go; breaks off as often as it is told first."""
 
     may_answer = threading.Event()
+    breaks = 0
 
     def do_GET(self) -> None:
+        if Slow.breaks:
+            Slow.breaks -= 1
+            return
         self.may_answer.wait(10)
-        self.send_response(200)
+        self.send_response(500 if self.path.endswith("/bug") else 200)
         self.send_header("content-length", "0")
         self.end_headers()
 
@@ -115,8 +121,23 @@ def test_what_no_replica_hears_of_is_counted(proxy: int, tmp_path: Path) -> None
     assert found["responses_total", "http_frontend", "4xx"] == 1
     assert found["responses_total", "http_frontend", "5xx"] == 1
     assert found["unserved_total", "model"] == 1
+    assert found["failed_total", "model"] == 1
     assert found["queued", "model"] == 0
     assert not any("prometheus" in key for key in found), "its other listeners are not the clients'"
+
+
+@pytest.mark.parametrize(("breaks", "status", "failed"), [(2, 200, 0), (3, 502, 1)])
+def test_only_a_request_that_no_replica_answered_has_failed_in_the_proxy(
+    proxy: int, tmp_path: Path, breaks: int, status: int, failed: int
+) -> None:
+    """It is sent twice more; a 5xx that the replica gives is the replica's."""
+    Slow.may_answer.set()
+    Slow.breaks = breaks
+    assert get(proxy, "/model") == status
+    assert get(proxy, "/model/bug") == 500
+    found = counts(tmp_path)
+    assert (found["failed_total", "model"], found["unserved_total", "model"]) == (failed, 0)
+    assert found["responses_total", "http_frontend", "5xx"] == failed + 1
 
 
 def working(folder: Path) -> int:

@@ -1,13 +1,16 @@
 """A real Prometheus and a reader of logs look at a real server: they must see exactly what was sent."""
 
 import json
+import os
 import shutil
+import signal
 import subprocess
+import sys
 import time
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from http.client import HTTPConnection
 from pathlib import Path
 from types import MappingProxyType
@@ -16,20 +19,31 @@ from typing import Any
 import grpc
 import numpy as np
 import orjson
+import psutil
 import pytest
 
+import designs
+from designs.monitoring import rules
+from drillyard.cli.scraped import scraped
+from drillyard.core import processes
+from drillyard.core.burn import WORKBOOK
+from drillyard.core.load import Load
 from drillyard.core.settings import Settings
+from drillyard.core.slo import DrillPlan, Slo
+from loadtests.generator.exporter import Exporter
+from loadtests.launch import run_drill
 from serving import lifecycle, logs
 from serving.grpc import open_inference_pb2 as pb
 from serving.ports import free_port
 from serving.recipes import FRONT, laptop
 from serving.state import ServerState
-from tests.support import tiny_models
+from tests.support import sockets, tiny_models
 from tests.support.collector import Collector, attributes
 
 pytestmark = pytest.mark.integration
 INFER = "/v2/models/fraud/infer"
 GOOD, BAD, LOST = 60, 7, 5  # requests of each kind; GOOD have ROWS rows
+LATE = 30  # requests whose deadline is over before the model is asked
 ROWS = 16
 DRIFTED = "V3"  # the feature that is moved
 MARKER = 987654.25  # a value that must not be found in any log
@@ -114,50 +128,70 @@ def until(condition: Any, timeout_s: float = 30.0) -> Any:
     return found
 
 
-@pytest.fixture(scope="module")
-def prometheus(sent: ServerState, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """A real Prometheus of our own that scrapes the server; called with PromQL it answers value by label set."""
-    if shutil.which("prometheus") is None:
-        pytest.skip("prometheus is not installed (Debian package prometheus)")
-    folder = tmp_path_factory.mktemp("prometheus")
-    target = {"targets": [f"127.0.0.1:{sent.port}"]}
-    config = {"scrape_configs": [{"job_name": "drillyard", "scrape_interval": "1s", "static_configs": [target]}]}
-    (folder / "prometheus.yml").write_text(json.dumps(config))  # JSON is YAML
-    address = f"127.0.0.1:{free_port()}"
-    command = ["prometheus", f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data"]
-    with (folder / "log").open("wb") as log:
-        running = subprocess.Popen([*command, f"--web.listen-address={address}"], stdout=log, stderr=log)
+@dataclass(frozen=True)
+class Prometheus:
+    """`drillyard observe up`; called with PromQL it answers value by label set."""
 
-    def query(promql: str) -> dict[tuple[str, ...], float]:
-        address_of = f"http://{address}/api/v1/query?{urllib.parse.urlencode({'query': promql})}"
-        try:
-            with urllib.request.urlopen(address_of, timeout=10) as response:
-                answer = json.load(response)
-        except OSError:  # it does not listen yet
-            assert running.poll() is None, (folder / "log").read_text()
-            return {}
-        assert answer["status"] == "success"
+    url: str
+    drill_port: int
+    process: "subprocess.Popen[bytes]"
+
+    def __call__(self, promql: str) -> dict[tuple[str, ...], float]:
         return {
             tuple(value for _, value in sorted(each["metric"].items())): float(each["value"][1])
-            for each in answer["data"]["result"]
+            for each in self.ask(f"query?{urllib.parse.urlencode({'query': promql})}")["result"]
         }
 
+    def ask(self, path: str) -> Any:
+        with urllib.request.urlopen(f"{self.url}/api/v1/{path}", timeout=10) as response:
+            answer = json.load(response)
+        assert answer["status"] == "success"
+        return answer["data"]
+
+    def alerts(self) -> dict[tuple[str, str | None, str | None], str]:
+        """State by alert, design and rule."""
+        found = self.ask("alerts")["alerts"]
+        labels = [each["labels"] for each in found]
+        names = [(each["alertname"], each.get("design"), each.get("rule")) for each in labels]
+        return dict(zip(names, (each["state"] for each in found), strict=True))
+
+
+@pytest.fixture(scope="module")
+def prometheus(sent: ServerState, settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+    if shutil.which("prometheus") is None:
+        pytest.skip("prometheus is not installed (Debian package prometheus)")
+    port, drill_port, training_port = free_port(), free_port(), free_port()
+    options = [f"--port={port}", f"--drill-port={drill_port}", f"--training-port={training_port}"]
+    said = tmp_path_factory.mktemp("observe") / "said"
+    with said.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-c", "from drillyard.cli import main; main()", "observe", "up", *options],
+            env={**os.environ, "DRILLYARD_HOME": str(settings.home)},
+            stdout=output,
+            stderr=output,
+        )
     try:
-        until(lambda: query('up{job="drillyard"} == 1'))
-        yield query
+        until(lambda: f"watches {sent.url}" in said.read_text() or process.poll() is not None)
+        assert process.poll() is None, said.read_text()
+        running = Prometheus(url=f"http://127.0.0.1:{port}", drill_port=drill_port, process=process)
+        until(lambda: running('up{job="drillyard"} == 1'))
+        yield running
     finally:
-        running.terminate()
-        running.wait(20)
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+        process.wait(30)
 
 
-def test_prometheus_counts_every_request_by_model_version_variant_and_code(prometheus: Any, probes: float) -> None:
-    found = prometheus("sum by (code, model, variant, version) (drillyard_requests_total)")
+def test_prometheus_counts_every_request_by_model_version_variant_and_code(
+    prometheus: Prometheus, probes: float
+) -> None:
+    found = prometheus("sum by (code, model, variant, version) (drillyard_requests_total) > 0")
     assert found == {("200", "fraud", "champion", "1"): GOOD + probes, ("400", "fraud", "champion", "1"): BAD}
     assert prometheus('sum(drillyard_front_requests_total{code="404"})') == {(): LOST}
     assert prometheus("sum(drillyard_requests_in_flight)") == {(): 0}
 
 
-def test_prometheus_sees_latency_and_batches_of_both_replicas(prometheus: Any, probes: float) -> None:
+def test_prometheus_sees_latency_and_batches_of_both_replicas(prometheus: Prometheus, probes: float) -> None:
     assert prometheus("sum(drillyard_request_duration_seconds_count)") == {(): GOOD + BAD + probes}
     assert prometheus("sum(drillyard_batch_rows_sum)") == {(): GOOD * ROWS}
     assert prometheus('sum(drillyard_inference_duration_seconds_bucket{le="+Inf"})') == {(): GOOD}
@@ -165,14 +199,14 @@ def test_prometheus_sees_latency_and_batches_of_both_replicas(prometheus: Any, p
     assert 0 < p99 < 5
 
 
-def test_prometheus_sees_what_haproxy_answered(prometheus: Any) -> None:
+def test_prometheus_sees_what_haproxy_answered(prometheus: Prometheus) -> None:
     """At least what was sent: while the server starts, its own probes are refused too."""
     (refused,) = prometheus('sum(drillyard_proxy_responses_total{frontend="http_frontend",code="4xx"})').values()
     assert refused >= BAD + LOST
     assert prometheus("sum(drillyard_proxy_queued)") == {(): 0}
 
 
-def test_prometheus_sees_which_feature_drifted(prometheus: Any) -> None:
+def test_prometheus_sees_which_feature_drifted(prometheus: Prometheus) -> None:
     until(lambda: prometheus("sum(drillyard_drift_rows) > 500"))
     indices = prometheus("sum by (feature) (drillyard_input_drift_psi)")
     assert len(indices) == len(tiny_models.FEATURES)
@@ -254,3 +288,80 @@ def _logs(server: ServerState, settings: Settings) -> list[Path]:
     rays = [path for path in server.run_dir.glob("ray/session_*/logs/**/*") if path.is_file()]
     assert rays, "Ray's own logs are looked at too"
     return [*settings.serving_log.parent.iterdir(), *rays]
+
+
+def test_prometheus_has_a_drills_own_counts_beside_the_servers(
+    prometheus: Prometheus, sent: ServerState, settings: Settings, tmp_path: Path
+) -> None:
+    def answered() -> float:
+        return sum(prometheus('sum(drillyard_requests_total{model="fraud",code="200"})').values())
+
+    before = answered()
+    plan = DrillPlan(
+        model="fraud", load=Load(rate_rps=60, duration_s=10), slo=Slo(p50_ms=1000, p99_ms=5000, max_error_rate=0.0)
+    )
+    exporter = Exporter(plan.name, plan.model)
+    with scraped(exporter, prometheus.drill_port):
+        result = run_drill(
+            plan,
+            url=sent.url,
+            samples=settings.models / "fraud" / "1",
+            out=tmp_path / "result.json",
+            on_progress=exporter.follow,
+        )
+        until(lambda: prometheus("sum(drillyard_drill_sent_total)") == {(): result.requests})
+        outcomes = prometheus("sum by (outcome) (drillyard_drill_requests_total)")
+        assert outcomes == {("ok",): result.requests, ("error",): 0, ("slow",): 0}
+        (timed,) = prometheus("sum(drillyard_drill_latency_seconds_count)").values()
+        assert timed == result.extra["timed_requests"]
+    counted = sum(
+        float(line.rpartition(" ")[2])
+        for line in scrape(sent).decode().splitlines()
+        if line.startswith('drillyard_requests_total{code="200",model="fraud"')
+    )
+    until(lambda: answered() == counted)
+    assert counted - before >= result.requests
+    (over_http,) = prometheus('sum(drillyard_proxy_responses_total{frontend="http_frontend",code="2xx"})').values()
+    assert over_http >= result.requests
+
+
+def test_prometheus_tells_of_a_promise_that_is_broken_and_of_drift(prometheus: Prometheus, sent: ServerState) -> None:
+    """Deadlines that pass are failures of the server's; the drift of the tests above is not yet ten minutes old."""
+    pages = {rule.name for rule in WORKBOOK if rule.severity == "page"}  # a ticket's days are looked at less often
+    firing = {("DrillyardAvailabilityBurn", name, page) for name in ("fraud", "serving") for page in pages}
+    assert not firing & prometheus.alerts().keys()
+    slow_to_read = infer_body(np.zeros((4000, 29)))
+    late = [post(sent, INFER, slow_to_read, f"late-{i}", {"X-Request-Timeout-Ms": "1"}) for i in range(LATE)]
+    assert late == [504] * LATE
+    until(lambda: firing <= prometheus.alerts().keys())
+    alerts = prometheus.alerts()
+    assert {alerts[each] for each in firing} == {"firing"}
+    assert alerts["DrillyardInputDrift", None, None] == "pending"
+    of_vision = {key for key in alerts if key[1] == "vision"}
+    assert of_vision == set(), "nobody asked for it, so nothing is said of it"
+
+
+def test_loaded_rules_are_the_generated_ones_and_all_are_well(prometheus: Prometheus) -> None:
+    groups = prometheus.ask("rules")["groups"]
+    made = rules.groups(map(designs.get, designs.names()))
+    assert {each["name"]: len(each["rules"]) for each in groups} == {each.name: len(each.rules) for each in made}
+    health = {group["name"]: {rule["health"] for rule in group["rules"]} for group in groups}
+    assert not any("err" in found for found in health.values())
+    assert {name for name, found in health.items() if found == {"ok"}} >= {
+        each.name for each in made if each.every_s is None
+    }
+
+
+def test_an_interrupted_prometheus_leaves_nothing_running(prometheus: Prometheus, settings: Settings) -> None:
+    """The last test of this module: it ends what the others ask."""
+    children = psutil.Process(prometheus.process.pid).children(recursive=True)
+    assert [child.name() for child in children] == ["prometheus"]
+    (listens,) = sockets.listening([child.pid for child in children])
+    assert listens.loopback
+    started = {child.pid: processes.start_time(child.pid) for child in children}
+    prometheus.process.send_signal(signal.SIGINT)
+    assert prometheus.process.wait(30) == 130
+    assert [pid for pid, start in started.items() if start and processes.is_running(pid, start)] == []
+    with pytest.raises(OSError, match="refused"):
+        prometheus("up")
+    assert (settings.home / "prometheus" / "data").is_dir(), "what it has seen is kept"

@@ -27,6 +27,14 @@ def kept_up(measure: Callable[[], DrillResult], say: Say) -> DrillResult:
     return taken(measure, say, spoilt=_late)
 
 
+def undisturbed(measure: Callable[[], T], say: Say) -> T:
+    """The first measurement during which others left this machine's cores alone, or the last of four.
+
+    For what a delay of milliseconds spoils. Raises InvalidMeasurement as the last one did.
+    """
+    return taken(lambda: steal_during(measure), say, spoilt=_stolen)[0]
+
+
 def taken(measure: Callable[[], T], say: Say, *, spoilt: Callable[[T], str] = lambda _: "") -> T:
     """The first measurement that could be taken and is not spoilt (says why, if it is), or the last of four.
 
@@ -45,6 +53,11 @@ def taken(measure: Callable[[], T], say: Say, *, spoilt: Callable[[T], str] = la
             break
         say(f"{why}; {'once more' if left else 'the last of its tries'}")
     return found
+
+
+def _stolen(measured: tuple[T, float]) -> str:
+    share = measured[1]
+    return f"others took {share:.0%} of this machine's cores meanwhile" if share > MAX_STEAL_SHARE else ""
 
 
 def _late(result: DrillResult) -> str:

@@ -13,7 +13,7 @@ from loadtests.chaos.target import Target
 from loadtests.generator.progress import Progress
 from loadtests.judge.verdict import fell_behind
 from loadtests.launch import run_drill
-from loadtests.steady import taken
+from loadtests.steady import undisturbed
 
 
 class Observation(Frozen):
@@ -48,7 +48,7 @@ class Observer:
 
     def observe(self, load: Load | ClosedLoad) -> Observation:
         """Raises InvalidMeasurement when the generator fell behind each time, or nothing was answered."""
-        return taken(lambda: self._observe(load), self._say)
+        return undisturbed(lambda: self._observe(load), self._say)
 
     def _observe(self, load: Load | ClosedLoad) -> Observation:
         readings: list[tuple[meter.Counters, Progress]] = []

@@ -43,6 +43,13 @@ def test_a_refusal_counts_as_a_try_and_the_last_one_is_raised():
         steady.taken(refuse, lambda _: None)
 
 
+def test_what_others_disturbed_is_measured_again(monkeypatch):
+    shares, said = iter([0.2, 0.03]), []
+    monkeypatch.setattr(steady, "steal_during", lambda measure: (measure(), next(shares)))
+    assert steady.undisturbed(iter("ab").__next__, said.append) == "b"
+    assert said == ["others took 20% of this machine's cores meanwhile; once more"]
+
+
 def test_it_waits_while_others_take_the_cores_and_says_so_once(monkeypatch):
     shares, said = iter([0.34, 0.1, 0.03]), []
     monkeypatch.setattr(steady, "steal_share", lambda _: next(shares))

@@ -55,6 +55,12 @@ class Target:
         """Process ids of HAProxy."""
         return self.processes(HAPROXY)
 
+    def challenger(self) -> int | None:
+        """The version that answers or sees requests beside the champion, as the server says now."""
+        variants = json.loads(self.settings.server_state.read_bytes()).get("variants", {})
+        version: int | None = variants.get(self.model, {}).get("challenger")
+        return version
+
     def processes(self, words: str) -> list[int]:
         """Process ids of the server's own processes whose command line holds these words."""
         found = []

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
 
-from drillyard.core.errors import UsageError
+from drillyard.core.errors import InvalidMeasurement, UsageError
 from loadtests.chaos.injections import Inject, must, refused_sync, sync
 from loadtests.chaos.target import Target
 
@@ -53,6 +53,15 @@ def worse(target: Target) -> Iterator[Inject]:
         try:
             yield
         finally:
-            must("serve", "rollback", target.model)
+            withdraw(target)
 
     yield canary
+
+
+def withdraw(target: Target) -> None:
+    """End the canary, unless the server has rolled it back by itself, as it should. Raises InvalidMeasurement."""
+    try:
+        must("serve", "rollback", target.model)
+    except InvalidMeasurement:
+        if target.challenger() is not None:
+            raise

@@ -1,6 +1,7 @@
 """Faults strike the processes of the one server they are meant for, and no other, and are undone."""
 
 import dataclasses
+import json
 import signal
 import subprocess
 import time
@@ -11,7 +12,7 @@ import pytest
 
 from drillyard.core.errors import InvalidMeasurement, ServiceUnreachable, UsageError
 from drillyard.core.settings import Settings
-from loadtests.chaos import faults, injections, neighbour
+from loadtests.chaos import faults, injections, neighbour, versions
 from loadtests.chaos.target import Target
 from tests.loadtests.support.stand_ins import Server
 
@@ -103,6 +104,25 @@ def test_a_lost_registry_comes_back(server: Server, monkeypatch: pytest.MonkeyPa
     with pytest.raises(InvalidMeasurement), injections.lose_registry(server.target, NEVER):
         pass
     assert database.read_text() == "the registry"
+
+
+def test_a_canary_that_the_server_rolled_back_by_itself_needs_no_end(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def refused(*arguments: str) -> bytes:
+        asked.append(arguments)
+        raise InvalidMeasurement("expected one with a canary or shadow")
+
+    monkeypatch.setattr(versions, "must", refused)
+    record = server.target.settings.server_state
+    record.write_text(json.dumps({"variants": {"fraud": {"challenger": None}}}))
+    versions.withdraw(server.target)
+    assert asked == [("serve", "rollback", "fraud")]
+    record.write_text(json.dumps({"variants": {"fraud": {"challenger": 2}}}))
+    with pytest.raises(InvalidMeasurement, match="expected one"):
+        versions.withdraw(server.target)
 
 
 def test_what_is_not_there_cannot_be_struck(server: Server, tmp_path: Path) -> None:

@@ -11,11 +11,9 @@ from ray import serve
 
 from serving.artifact import LocalModel
 from serving.front import Front
+from serving.options import FRONT_DEPLOYMENT, FRONT_ROUTE, LOGGING, MODEL_DEPLOYMENT, model_route
 from serving.recipes import FRONT, ServeConfig
 from serving.replica import ModelReplica
-
-# Serve's own log records of each request are not even built at this level; at INFO they cost a tenth of the time.
-_LOGGING = {"log_level": "WARNING", "enable_access_log": False}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,14 +31,26 @@ def build(
     """The applications that serve these exact versions."""
     targets = [
         Target(
-            app=_model_deployment(config).bind(model.ref, config, tracking_uri, str(cache), str(metrics_folder)),
+            app=model_application(model, config, tracking_uri=tracking_uri, cache=cache, metrics_folder=metrics_folder),
             name=model.card.name,
-            route_prefix=f"/v2/models/{model.card.name}",
+            route_prefix=model_route(model.card.name),
         )
         for model in models
     ]
-    front = _front_deployment(config).bind(tuple(model.card for model in models), config, str(metrics_folder))
-    return [*targets, Target(app=front, name=FRONT, route_prefix="/")]
+    front = front_application(models, config, metrics_folder=metrics_folder)
+    return [*targets, Target(app=front, name=FRONT, route_prefix=FRONT_ROUTE)]
+
+
+def model_application(
+    model: LocalModel, config: ServeConfig, *, tracking_uri: str, cache: Path, metrics_folder: Path
+) -> Any:
+    """The application of one model; its replicas fetch the same version wherever they run."""
+    return _model_deployment(config).bind(model.ref, config, tracking_uri, str(cache), str(metrics_folder))
+
+
+def front_application(models: tuple[LocalModel, ...], config: ServeConfig, *, metrics_folder: Path) -> Any:
+    """The application of all routes that belong to no single model."""
+    return _front_deployment(config).bind(tuple(model.card for model in models), config, str(metrics_folder))
 
 
 def deploy(targets: list[Target]) -> None:
@@ -50,7 +60,7 @@ def deploy(targets: list[Target]) -> None:
 
 def _model_deployment(config: ServeConfig) -> Any:
     return serve.deployment(serve.ingress()(ModelReplica)).options(
-        name="model",
+        name=MODEL_DEPLOYMENT,
         **_scaling(config),
         ray_actor_options={"num_cpus": config.cpus_per_replica},
         max_ongoing_requests=config.max_ongoing_requests,
@@ -58,7 +68,7 @@ def _model_deployment(config: ServeConfig) -> Any:
         health_check_period_s=config.health_check_period_s,
         health_check_timeout_s=max(5.0, config.health_check_period_s),
         graceful_shutdown_timeout_s=config.drain_s,
-        logging_config=_LOGGING,
+        logging_config=LOGGING,
     )
 
 
@@ -82,10 +92,10 @@ def _scaling(config: ServeConfig) -> dict[str, Any]:
 
 def _front_deployment(config: ServeConfig) -> Any:
     return serve.deployment(serve.ingress()(Front)).options(
-        name="front",
+        name=FRONT_DEPLOYMENT,
         num_replicas=1,
         ray_actor_options={"num_cpus": 0},
         max_ongoing_requests=config.max_ongoing_requests,
         graceful_shutdown_timeout_s=config.drain_s,
-        logging_config=_LOGGING,
+        logging_config=LOGGING,
     )

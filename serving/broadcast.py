@@ -6,6 +6,7 @@ from ray import serve
 from ray.exceptions import RayError
 from ray.serve.exceptions import RayServeException
 
+from serving.options import MODEL_DEPLOYMENT
 from serving.published import publish
 from serving.variants import Answers, Report, Variants
 
@@ -39,7 +40,7 @@ class ServeReplicas:
 
     def _handle(self, model: str) -> Any:
         if model not in self._handles:
-            handle = serve.get_deployment_handle("model", app_name=model)
+            handle = serve.get_deployment_handle(MODEL_DEPLOYMENT, app_name=model)
             # The throughput-optimised environment would have it on the caller's event loop; this process has none.
             handle._init(_run_router_in_separate_loop=True)
             self._handles[model] = handle

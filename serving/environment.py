@@ -13,6 +13,9 @@ from serving.haproxy import FOLDER, Listener, Queue, install
 from serving.ports import free_ports
 from serving.recipes import FRONT, ServeConfig
 
+# HAProxy in front, replicas that listen themselves, and Serve's quicker paths between them.
+MODE = {"RAY_SERVE_ENABLE_HA_PROXY": "1", "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"}
+ADMIN_SOCKET = "admin.sock"
 _CALL_BYTES = 2**16  # more than Serve adds to a request between deployments
 _PROJECT = Path(__file__).parents[1]
 
@@ -34,7 +37,32 @@ def server_environment(
     listener = Listener(host=config.host, port=config.port, grpc_port=config.grpc_port, pem=pem)
     queue = Queue(per_replica=config.max_ongoing_requests, timeout_s=config.queue_timeout_s)
     routing = haproxy_edits(tuple(ref.name for ref in config.models), FRONT)
-    tunable = {
+    tunable = tuning(config)
+    stats_port, metrics_port, fallback_port, fallback_grpc_port = free_ports(4)  # else two servers on one machine meet
+    return {
+        **{key: value for key, value in tunable.items() if key not in present},
+        MARK: str(run_dir),
+        "SPT_NOENV": "1",  # ray renames its processes; without this it overwrites the environment that holds the mark
+        "PYTHONPATH": ":".join(filter(None, (str(_PROJECT), present.get("PYTHONPATH")))),
+        **MODE,
+        "RAY_SERVE_HAPROXY_BINARY_PATH": str(install(haproxy, haproxy_binary, listener, queue, routing)),
+        **haproxy_places(haproxy),
+        "RAY_SERVE_HAPROXY_STATS_PORT": str(stats_port),
+        "RAY_SERVE_HAPROXY_METRICS_PORT": str(metrics_port),
+        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(fallback_port),
+        "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(fallback_grpc_port),
+        "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "serving.hook.prepare",
+        **message_limits(config),
+        "RAY_AUTH_MODE": "token",  # whatever port ray opens, nobody without the token can use it
+        "RAY_AUTH_TOKEN_PATH": str(token),
+        # ray's name for "single machine": its node address, and so what it binds, is loopback
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    }
+
+
+def tuning(config: ServeConfig) -> dict[str, str]:
+    """What may be set otherwise without harm."""
+    return {
         **NO_TELEMETRY,
         "RAY_SERVE_HAPROXY_NBTHREAD": "1",  # more threads than it needs take the replicas' cores
         "RAY_SERVE_HAPROXY_RETRIES": str(config.replays),
@@ -59,32 +87,25 @@ def server_environment(
         "OMP_NUM_THREADS": "1",
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # ray's coming default; unset, each process warns about it
     }
-    stats_port, metrics_port, fallback_port, fallback_grpc_port = free_ports(4)  # else two servers on one machine meet
+
+
+def message_limits(config: ServeConfig) -> dict[str, str]:
+    """How large gRPC messages may be."""
     return {
-        **{key: value for key, value in tunable.items() if key not in present},
-        MARK: str(run_dir),
-        "SPT_NOENV": "1",  # ray renames its processes; without this it overwrites the environment that holds the mark
-        "PYTHONPATH": ":".join(filter(None, (str(_PROJECT), present.get("PYTHONPATH")))),
-        "RAY_SERVE_ENABLE_HA_PROXY": "1",
-        "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
-        "RAY_SERVE_HAPROXY_BINARY_PATH": str(install(haproxy, haproxy_binary, listener, queue, routing)),
-        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(haproxy / "haproxy.cfg"),
-        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(haproxy / "admin.sock"),
-        "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(haproxy / "metrics.sock"),
-        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(haproxy),
-        "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(haproxy / "server-state"),
-        "RAY_SERVE_HAPROXY_STATS_PORT": str(stats_port),
-        "RAY_SERVE_HAPROXY_METRICS_PORT": str(metrics_port),
-        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(fallback_port),
-        "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(fallback_grpc_port),
-        "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "serving.hook.prepare",
         "RAY_SERVE_GRPC_MAX_MESSAGE_SIZE": str(config.max_body_bytes),
         # What the front forwards: a whole body and a little about it.
         "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(config.max_body_bytes + _CALL_BYTES),
-        "RAY_AUTH_MODE": "token",  # whatever port ray opens, nobody without the token can use it
-        "RAY_AUTH_TOKEN_PATH": str(token),
-        # ray's name for "single machine": its node address, and so what it binds, is loopback
-        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    }
+
+
+def haproxy_places(folder: Path) -> dict[str, str]:
+    """Where HAProxy's files and sockets lie; Ray Serve puts a folder of the node's name between."""
+    return {
+        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(folder / "haproxy.cfg"),
+        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(folder / ADMIN_SOCKET),
+        "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(folder / "metrics.sock"),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(folder),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(folder / "server-state"),
     }
 
 

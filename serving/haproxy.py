@@ -29,6 +29,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 FOLDER = "ha"  # of the wrapper, below the server's run folder
+PAGE = "503.http"  # the error page, in that folder
 BINARY = "bin/haproxy"  # what it wraps
 # The wrapper's notes in its folder: which process Serve started last, and by what configuration with routes.
 PID_FILE, LAST_CONFIG = "pid", "last.cfg"
@@ -58,6 +59,12 @@ _EDITS = (
 )
 
 
+ERROR_PAGE = (
+    "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\n"
+    f"content-length: {len(_UNAVAILABLE)}\r\n\r\n{_UNAVAILABLE}"
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Listener:
     """Where clients reach HAProxy."""
@@ -81,35 +88,35 @@ def install(folder: Path, binary: str, listener: Listener, queue: Queue, routing
 
     The result is for RAY_SERVE_HAPROXY_BINARY_PATH.
     """
-    page = folder / "503.http"
-    page.write_text(
-        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\n"
-        f"content-length: {len(_UNAVAILABLE)}\r\n\r\n{_UNAVAILABLE}"
-    )
-    edits = [*_EDITS, *_listen(listener), *_bound(queue), *routing, rf"s|^\( *errorfile 50[234] \).*|\1{page}|"]
-    pid = shlex.quote(str(folder / PID_FILE))
-    script = "\n".join(
-        (
-            "#!/bin/sh -e",  # a file that could not be corrected is not served
-            'for argument in "$@"; do',
-            '  if [ "$previous" = -f ]; then',
-            "    sed -i " + " ".join(f"-e {shlex.quote(e)}" for e in edits) + ' "$argument"',
-            *_keep_routes(folder),
-            "  fi",
-            "  previous=$argument",
-            "done",
-            *_take_over(folder),
-            f"echo $$ > {pid}.new && mv {pid}.new {pid}",
-            f'if command -v setpriv >/dev/null; then exec setpriv --pdeathsig KILL -- {shlex.quote(binary)} "$@"; fi',
-            f'exec {shlex.quote(binary)} "$@"',
-        )
-    )
+    page = folder / PAGE
+    page.write_text(ERROR_PAGE)
     (folder / BINARY).parent.mkdir()
     (folder / BINARY).symlink_to(binary)
     wrapper = folder / "haproxy"
-    wrapper.write_text(script + "\n")
+    wrapper.write_text(script(folder, page, binary, queue, [*listening(listener), *routing]))
     wrapper.chmod(0o700)
     return wrapper
+
+
+def script(notes: Path, page: Path, binary: str, queue: Queue, edits: Sequence[str]) -> str:
+    """The wrapper's text. It keeps its notes in one folder; `page` holds ERROR_PAGE, `edits` come on top of its own."""
+    whole = [*_EDITS, *_bound(queue), *edits, rf"s|^\( *errorfile 50[234] \).*|\1{page}|"]
+    pid = shlex.quote(str(notes / PID_FILE))
+    lines = (
+        "#!/bin/sh -e",  # a file that could not be corrected is not served
+        'for argument in "$@"; do',
+        '  if [ "$previous" = -f ]; then',
+        "    sed -i " + " ".join(f"-e {shlex.quote(e)}" for e in whole) + ' "$argument"',
+        *_keep_routes(notes),
+        "  fi",
+        "  previous=$argument",
+        "done",
+        *_take_over(notes),
+        f"echo $$ > {pid}.new && mv {pid}.new {pid}",
+        f'if command -v setpriv >/dev/null; then exec setpriv --pdeathsig KILL -- {shlex.quote(binary)} "$@"; fi',
+        f'exec {shlex.quote(binary)} "$@"',
+    )
+    return "\n".join(lines) + "\n"
 
 
 def _keep_routes(folder: Path) -> tuple[str, ...]:
@@ -142,8 +149,8 @@ def _bound(queue: Queue) -> tuple[str, str]:
     )
 
 
-def _listen(listener: Listener) -> list[str]:
-    """By its port, so that it can never mean the statistics' line, however often it is applied."""
+def listening(listener: Listener) -> list[str]:
+    """Edits that have it listen there: by port, so that they never mean the statistics' line, however often applied."""
     host = f"[{listener.host}]" if ":" in listener.host else listener.host
     edits = []
     for port, alpn, protocol in ((listener.port, "http/1.1", ""), (listener.grpc_port, "h2", " proto h2")):

@@ -9,7 +9,12 @@ from serving.at_once import AtOnce
 from serving.loopback import listen_on_loopback
 
 
+def on_a_cluster() -> list[Middleware]:
+    """The same where HAProxies of other nodes must reach the replicas: a firewall keeps everybody else out."""
+    return [Middleware(AtOnce)]
+
+
 def prepare() -> list[Middleware]:
     """Close what Serve leaves open; the result stands around its HTTP app."""
     listen_on_loopback()
-    return [Middleware(AtOnce)]
+    return on_a_cluster()

@@ -21,6 +21,7 @@ from serving.artifact import LocalModel, fetch
 from serving.environment import cluster_environment, haproxy_binary, server_environment
 from serving.grpc.probe import says_ready
 from serving.haproxy import FOLDER, SERVE_HOST
+from serving.options import LOGGING, grpc_options, http_options
 from serving.probe import Probe, with_probe
 from serving.recipes import ServeConfig
 from serving.state import ServerState, VariantState
@@ -150,13 +151,7 @@ def _start_serve(host: str, config: ServeConfig) -> None:
     from ray import serve
 
     serve.start(
-        http_options={"host": host, "port": config.port},
-        grpc_options={
-            "port": config.grpc_port,
-            "grpc_servicer_functions": ["serving.grpc.service.add_to_server"],
-            "enable_reflection": False,  # it answers without asking for an API key
-        },
-        logging_config={"log_level": "WARNING", "enable_access_log": False},
+        http_options=http_options(host, config), grpc_options=grpc_options(config), logging_config=dict(LOGGING)
     )
 
 

@@ -58,6 +58,28 @@ def show(ref: RefArgument, json_path: JsonOption = None) -> None:
 
 
 @app.command()
+def fetch(
+    ref: RefArgument,
+    folder: Annotated[Path, typer.Argument(help="Where to; made when it is missing.", file_okay=False)],
+    json_path: JsonOption = None,
+) -> None:
+    """Copy a model's verified files (ONNX, card, samples) into a folder.
+
+    Example: drillyard models fetch fraud@champion samples
+    """
+    import shutil
+
+    from drillyard.core.contract import ModelRef
+    from serving import artifact
+
+    where = settings()
+    found = artifact.fetch(ModelRef.parse(ref), tracking_uri=where.tracking_uri, cache=where.models)
+    shutil.copytree(found.path, folder, dirs_exist_ok=True)
+    Console(quiet=False, json_path=json_path).result(f"{found.ref} is in {folder}")
+    write_json(json_path, found.ref)
+
+
+@app.command()
 def promote(
     ref: RefArgument,
     force: Annotated[bool, typer.Option(help="Promote even if the gate would refuse.")] = False,

@@ -6,6 +6,8 @@ import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
+_OF_IMAGE = Path(__file__).parents[2] / "COMMIT"
+
 
 def stamp() -> dict[str, str]:
     """What every result file says of its origin."""
@@ -13,7 +15,12 @@ def stamp() -> dict[str, str]:
 
 
 def commit() -> str:
-    """The checkout's commit, `-dirty` when files differ from it; `unknown` outside a git checkout."""
+    """The checkout's commit, `-dirty` when files differ from it; `unknown` outside a git checkout.
+
+    An image is none: the file COMMIT, which its build leaves beside the packages, says what it was made from.
+    """
+    if _OF_IMAGE.exists():
+        return _OF_IMAGE.read_text().strip()
     try:
         done = subprocess.run(
             ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],

@@ -10,7 +10,9 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
+from typer.testing import CliRunner
 
+from drillyard.cli.app import app
 from drillyard.core.contract import CARD_FILE, MODEL_FILE, SAMPLES_FILE, ModelRef, TensorSpec
 from drillyard.core.errors import ArtifactRefused, ModelNotFound, ServiceUnreachable
 from serving.artifact import ORIGIN_FILE, LocalModel, fetch, verify
@@ -40,6 +42,17 @@ def test_an_alias_becomes_a_verified_copy_that_outlives_the_registry(
     with monkeypatch.context() as gone:
         gone.setattr("serving.artifact._resolve", None)  # to ask the registry would now be a TypeError
         assert fetch(REF, tracking_uri=store, cache=tmp_path) == model
+
+
+def test_the_command_copies_the_verified_files(store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
+    monkeypatch.setenv("DRILLYARD_HOME", str(tmp_path / "home"))
+    target = tmp_path / "there" / "samples"
+    for _ in range(2):  # a pod that starts again finds its folder
+        result = CliRunner().invoke(app, ["models", "fetch", "fraud@champion", str(target)])
+        assert result.exit_code == 0, result.output
+        assert verify(target, REF).ref == REF
+    assert "fraud/1" in result.output
 
 
 def test_the_same_version_of_another_registry_is_another_model(store: str, tmp_path: Path) -> None:

@@ -31,18 +31,20 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)  ## train, serve and drill both example systems
 	$(BIN)/drillyard demo
 
-check: $(STAMP)  ## format, lint, types, import rule, generated docs, the designs' numbers
+check: $(STAMP)  ## format, lint, types, import rule, generated docs and manifests, the designs' numbers
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/cog --check $(GENERATED)
 	$(BIN)/drillyard design verify --quiet
+	$(BIN)/drillyard k8s render --check
 
 format: $(STAMP)  ## put format, lint fixes and generated docs right
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 	$(BIN)/cog -r $(GENERATED)
+	$(BIN)/drillyard k8s render
 
 evidence: $(STAMP)  ## renew the designs' evidence and numbers from docs/results; ARGS=--measure times the ratios again
 	$(BIN)/drillyard design collect --rewrite $(ARGS)

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from drillyard.cli import data, demo, design, drill, models, observe, serve, stack, train, twin
+from drillyard.cli import data, demo, design, drill, k8s, models, observe, serve, stack, train, twin
 from drillyard.core.errors import DrillyardError, ExitCode
 from drillyard.core.settings import NO_TELEMETRY, QUIET_LIBRARIES
 
@@ -29,6 +29,7 @@ app.add_typer(models.app, name="models")
 app.add_typer(serve.app, name="serve")
 app.add_typer(drill.app, name="drill")
 app.add_typer(design.app, name="design")
+app.add_typer(k8s.app, name="k8s")
 app.add_typer(twin.app, name="twin")
 app.command("stack")(stack.stack)
 app.add_typer(observe.app, name="observe")

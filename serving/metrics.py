@@ -25,9 +25,10 @@ from serving.variants import Tally
 
 Variant = Literal["champion", "challenger", "shadow"]
 ShedReason = Literal["deadline", "client gone"]
-SERVER_FAILURES = (500, 503, 504)  # exported from zero on: a rate does not see the step from no count to the first
 Comparison = Literal["agree", "disagree", "dropped", "failed"]
 LifecycleEvent = Literal["synced", "canary", "shadow", "rolled back", "refused"]
+
+SERVER_FAILURES = (500, 503, 504)  # exported from zero on: a rate does not see the step from no count to the first
 
 # Who answers the request that the present task works on. The engine says so before it runs a version, so that a failure
 # too is counted for the version that failed; routes and gRPC need not know.

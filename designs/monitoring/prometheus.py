@@ -27,7 +27,7 @@ PROGRAM = "prometheus"
 DRILL_JOB, TRAINING_JOB = "drillyard-drill", "drillyard-training"
 _RETENTION = duration(PERIOD_S + 86_400)  # of what budgets are given for, and a day to look back from
 _EVERY = "5s"  # a drill of half a minute should show; a scrape costs the server some milliseconds
-_ENDS_WITH_US = ("setpriv", "--pdeathsig", "TERM", "--")  # also when this process is killed; of util-linux
+_WITH_US = ("setpriv", "--pdeathsig", "TERM", "--")  # of util-linux: it then ends also when this process is killed
 _START_S, _END_S, _LOG_LINES = 30.0, 20.0, 10
 
 
@@ -87,7 +87,12 @@ def running(folder: Path, *, targets: Targets, rules: str, port: int) -> "Iterat
     (folder / "rules.yml").write_text(rules)
     config, log = folder / "prometheus.yml", folder / "prometheus.log"
     config.write_text(as_yaml(configuration(targets, folder / "rules.yml")))
-    command = [*_ENDS_WITH_US, program, f"--config.file={config}", f"--storage.tsdb.path={folder / 'data'}"]
+    command = [
+        *(_WITH_US if shutil.which(_WITH_US[0]) else ()),
+        program,
+        f"--config.file={config}",
+        f"--storage.tsdb.path={folder / 'data'}",
+    ]
     command += [f"--storage.tsdb.retention.time={_RETENTION}", f"--web.listen-address={HOST}:{port}"]
     with log.open("wb") as output:
         child = subprocess.Popen(command, stdout=output, stderr=output, cwd=folder)

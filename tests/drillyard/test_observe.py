@@ -18,6 +18,7 @@ from designs.monitoring.rules import groups, rule_file
 from drillyard.core import processes
 from serving.ports import free_port
 from tests.drillyard.test_cli import DRILLYARD, run
+from tests.support import sockets
 
 
 def test_rules_are_written_where_they_are_wanted(tmp_path: Path) -> None:
@@ -113,6 +114,7 @@ def test_prometheus_ends_however_the_command_is_ended(tmp_path: Path, number: si
     pid = json.loads(out.read_text())["pid"]
     started = processes.start_time(pid)
     assert started is not None
+    assert [(each.port, each.loopback) for each in sockets.listening([pid])] == [(port, True)]
     key = tmp_path / "home" / "prometheus" / "api-key"
     assert key.stat().st_mode & 0o777 == 0o600
     assert "secret" not in (tmp_path / "home" / "prometheus" / "prometheus.yml").read_text()

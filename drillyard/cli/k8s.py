@@ -21,7 +21,7 @@ def render(
     folder: Annotated[Path, typer.Option(help="The folder of the manifests.", file_okay=False)] = Path("k8s"),
     check: Annotated[bool, typer.Option("--check", help="Write nothing; exit code 1 names what is stale.")] = False,
 ) -> None:
-    """Write the files of k8s/ that follow from code: Serve config, environment and HAProxy's wrapper.
+    """Write the files of k8s/ that follow from code: Serve config, environment, HAProxy's wrapper, alerts, dashboards.
 
     Example: drillyard k8s render
     """
@@ -39,6 +39,7 @@ def render(
 def rendered() -> dict[str, str]:
     """Each file's text by its path below k8s/, with every example system served."""
     import designs
+    from designs.monitoring import kubernetes
     from serving import clusters
     from serving.haproxy import ERROR_PAGE
 
@@ -50,7 +51,8 @@ def rendered() -> dict[str, str]:
     found["base/generated/node.env"] = _env_file(clusters.node_environment(config))
     found["base/generated/haproxy"] = clusters.haproxy_wrapper(config)
     found[f"base/generated/{clusters.ERROR_PAGE.name}"] = ERROR_PAGE
-    return found
+    monitoring = kubernetes.files(map(designs.get, designs.names()))
+    return found | {f"components/monitoring/generated/{path}": text for path, text in monitoring.items()}
 
 
 def _patch(cluster: object) -> str:

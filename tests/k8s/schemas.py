@@ -1,7 +1,8 @@
 """JSON Schemas of the custom kinds, of all their fields that a manifest may have; an unknown field is an error.
 
 KubeRay's after its API reference of 1.7 (https://docs.ray.io/en/master/kuberay/references/api.html), the Gateway API's
-after its version 1 (https://gateway-api.sigs.k8s.io/reference/spec/): of those, the fields in use. Pod templates and
+after its version 1 (https://gateway-api.sigs.k8s.io/reference/spec/), prometheus-operator's after
+https://prometheus-operator.dev/docs/api-reference/api/: of those, the fields in use. Pod templates and
 Services in them are validated as what they are.
 """
 
@@ -171,10 +172,31 @@ def _route(match: Schema) -> Schema:
     return _object(("parentRefs", "rules"), parentRefs=_PARENTS, hostnames=_list(TEXT), rules=rules)
 
 
+_DURATION: Schema = {"type": "string", "pattern": r"^\d+[smhd]$"}
+_POD_MONITOR = _object(
+    ("selector", "podMetricsEndpoints"),
+    jobLabel=TEXT,
+    selector=_object(matchLabels=TEXTS),
+    podMetricsEndpoints=_list(_object(("port",), port=TEXT, path=TEXT, interval=_DURATION)),
+)
+_RULE = _object(("expr",), record=TEXT, alert=TEXT, expr=TEXT, labels=TEXTS, annotations=TEXTS, **{"for": _DURATION})
+_PROMETHEUS_RULE = _object(
+    ("groups",),
+    groups=_list(
+        _object(
+            ("name", "rules"),
+            name=TEXT,
+            interval=_DURATION,
+            rules=_list({**_RULE, "oneOf": [{"required": ["record"]}, {"required": ["alert"]}]}),
+        )
+    ),
+)
 _API = "gateway.networking.k8s.io/v1"
 SCHEMAS: dict[str, Schema] = {
     "RayService": _kind("ray.io/v1", "RayService", _RAY_SERVICE),
     "RayJob": _kind("ray.io/v1", "RayJob", _RAY_JOB),
+    "PodMonitor": _kind("monitoring.coreos.com/v1", "PodMonitor", _POD_MONITOR),
+    "PrometheusRule": _kind("monitoring.coreos.com/v1", "PrometheusRule", _PROMETHEUS_RULE),
     "Gateway": _kind(_API, "Gateway", _GATEWAY),
     "HTTPRoute": _kind(_API, "HTTPRoute", _route(_object(path=_PATH_MATCH))),
     "GRPCRoute": _kind(_API, "GRPCRoute", _route(_object(method=_METHOD_MATCH))),

@@ -14,7 +14,7 @@ export DO_NOT_TRACK ?= 1
 
 .PHONY: help setup demo check format test test-unit test-integration mlflow stack constraints proto clean drill-selftest drill-catalogue
 .PHONY: bench-train bench-fraud bench-vision bench-serve bench-faults bench-overload bench-autoscale bench-issues
-.PHONY: bench-twin
+.PHONY: bench-twin bench-nodes
 .PHONY: bench-parts bench-variants evidence
 
 help:  ## list the targets
@@ -81,6 +81,9 @@ drill-selftest: $(STAMP)  ## the load generator and its recorder against known f
 
 bench-faults: $(STAMP)  ## kill and freeze what serves, under load; what was lost, and for how long
 	$(BIN)/python -m loadtests.bench.faults $(ARGS)
+
+bench-nodes: $(STAMP)  ## three nodes in network namespaces (needs root, redis-server): lose one under load, the head, one that trains
+	$(BIN)/python -m loadtests.bench.nodes $(ARGS)
 
 bench-overload: $(STAMP)  ## goodput at twice the capacity, and how fast the rest is refused
 	$(BIN)/python -m loadtests.bench.overload $(ARGS)

@@ -129,6 +129,34 @@ def faults() -> str:
     return f"{table(head, rows)}\n\n{content['rate_rps']:.0f} requests/s. {_origin(content)}"
 
 
+def nodes() -> str:
+    """What the loss of a node cost requests, and training, from the measured results."""
+    content = _result("bench-nodes")
+    rows = []
+    for row in content["serving"]:
+        lost = f"{row['failed']} of {row['requests']}"
+        if row["error_counts"]:
+            lost += " (" + ", ".join(f"{count} {kind}" for kind, count in sorted(row["error_counts"].items())) + ")"
+        again = f"{row['replicas_placed_again']} of {row['replicas']}"
+        times = [_seconds(row.get(key)) for key in ("whole_again_s", "recovered_after_s")]
+        latency = f"{row['p99_ms']:.0f} / {row['max_ms']:.0f}"
+        rows.append([row["purpose"], lost, latency, f"{row['disturbed_s']} s", again, *times])
+    head = ["fault", "failed requests", "p99 / max, ms", "disturbed", "replicas placed again"]
+    served = table([*head, "whole again after", "recovered after"], rows)
+    runs = content["training"]
+    rows = []
+    for name, words in (
+        ("undisturbed", "undisturbed"),
+        ("node_killed", "a worker's node killed after the first epoch"),
+    ):
+        metric, (value, _, _) = next(iter(runs[name]["metrics"].items()))
+        cells = [f"{metric} {value:.4f}", str(runs[name]["restarts"]), f"{runs[name]['total_s']:.0f} s"]
+        rows.append([words, *cells])
+    trained = table(["training on two nodes of three", "test slice", "restarts", "whole command"], rows)
+    load = f"{content['nodes']} nodes, {content['rate_rps']:.0f} requests/s"
+    return f"{served}\n\n{trained}\n\n{load}. {_origin(content)}"
+
+
 def issue_results() -> str:
     """Both sides of each issue, from the measured results."""
     content = _result("bench-issues")

@@ -8,6 +8,7 @@ from drillyard.core.errors import UsageError
 from loadtests.chaos import injections, neighbour, versions
 from loadtests.chaos.injections import Find, Inject
 from loadtests.chaos.target import Target
+from loadtests.nodes import faults as of_nodes
 
 Prepare = Callable[[Target], AbstractContextManager[Inject]]
 
@@ -128,6 +129,32 @@ FAULTS = {
             heals=Target.haproxy,
             replaces=True,
             may_fail=True,
+        ),
+        Fault(
+            name="kill-node",
+            purpose="everything on one of three nodes is killed",
+            prepare=at_once(of_nodes.kill_node),
+            special=True,
+            serve=(),
+            replaces=True,
+        ),
+        Fault(
+            name="cut-node",
+            purpose="one of three nodes is cut off the network for 45 s",
+            prepare=at_once(of_nodes.cut_node),
+            special=True,
+            serve=(),
+            lasts_s=45.0,
+            replaces=True,
+        ),
+        Fault(
+            name="kill-head",
+            purpose="everything on the head node is killed; it is started again 5 s later",
+            prepare=at_once(of_nodes.kill_head),
+            heals=of_nodes.replicas_and_controller,
+            special=True,
+            serve=(),
+            replaces=True,
         ),
     )
 }

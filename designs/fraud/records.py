@@ -175,11 +175,14 @@ FAILURES = (
         name="The only proxy of a node dies",
         effect="Every connection of the node breaks.",
         seen_by=("drillyard_proxy_responses_total",),
-        limited_by="More than one node behind an address that follows health checks; on one node nothing does.",
+        limited_by=(
+            "The node's supervisor lets another stand in at once. Against the death of the node itself: several behind "
+            "an address that follows health checks."
+        ),
         drill="kill-haproxy",
         result=(
-            "{proxy_failed_count} of {faults_requests_count} failed, and it took {proxy_whole_s} s until it was "
-            "back. This breaks the promise, and is the reason for several nodes."
+            "{proxy_failed_count} of {faults_requests_count} failed, and it took {proxy_whole_s|.2f} s until another "
+            "stood in."
         ),
     ),
     FailureMode(

@@ -76,9 +76,9 @@ QUESTIONS = (
         topic="Availability",
         asks="What is the single point of failure, and is it worth removing?",
         answer=(
-            "The proxy of a node. It took {proxy_whole_s} s to come back, and {fault_error_ratio*100|.0f}% of that "
-            "drill's requests failed. With several nodes and no health checks in front, dying proxies take "
-            "{proxy_budget_ratio*100|.2f}% of the error budget at the assumed rate of deaths: little. An address "
+            "The proxy of a node. Another stands in after {proxy_whole_s|.2f} s, and {fault_error_ratio*100|.2f}% of "
+            "that drill's requests failed. With several nodes and no health checks in front, dying proxies take "
+            "{proxy_budget_ratio*100|.4f}% of the error budget at the assumed rate of deaths: hardly any. An address "
             "that follows health checks is worth it anyway, since it covers the whole node as well."
         ),
         probes=("Why does the number of nodes cancel out?",),

@@ -199,11 +199,11 @@ FAILURES = (
         name="The proxy of a node dies",
         effect="Every connection of the node breaks, new ones are refused.",
         seen_by=("drillyard_proxy_responses_total",),
-        limited_by="Several nodes behind an address that follows health checks.",
+        limited_by="The supervisor lets another stand in; several nodes behind an address that follows health checks.",
         drill="kill-haproxy",
         result=(
-            "{proxy_failed_count} of {faults_requests_count} failed, {fault_error_ratio*100|.0f}%, since it was the "
-            "only one; back after {proxy_whole_s} s."
+            "{proxy_failed_count} of {faults_requests_count} failed, {fault_error_ratio*100|.2f}%: what was on its "
+            "connections, or came before another stood in, {proxy_whole_s|.2f} s later."
         ),
     ),
     FailureMode(

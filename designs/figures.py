@@ -1,6 +1,7 @@
 """The figures of a design: inputs that are named, evidence that was measured, estimates computed from both."""
 
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from typing import Literal
 
 from designs import formula
@@ -108,7 +109,7 @@ def _evaluate(estimate: Estimate, values: Mapping[str, float]) -> float:
 
 
 def shown(value: float) -> str:
-    """A number as people write it: thousands with commas, small ones with three digits."""
+    """A number as people write it: thousands with commas, small ones with three digits, never as a power."""
     if value == int(value) and abs(value) < 1e15:
         return f"{value:,.0f}"
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}" if abs(value) >= 1e-4 else f"{value:.2e}"
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{Decimal(f'{value:.3g}'):f}"

@@ -70,7 +70,15 @@ def test_bounds() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(4797.2, "4,797"), (0.72814, "0.728"), (3.0, "3"), (200e6, "200,000,000"), (12.345, "12.3")]
+    ("value", "text"),
+    [
+        (4797.2, "4,797"),
+        (0.72814, "0.728"),
+        (3.0, "3"),
+        (200e6, "200,000,000"),
+        (12.345, "12.3"),
+        (1.14155e-5, "0.0000114"),
+    ],
 )
 def test_numbers_as_people_write_them(value: float, text: str) -> None:
     assert shown(value) == text

@@ -1,4 +1,4 @@
-"""A Ray cluster for training: the one at RAY_ADDRESS, or a private one on loopback that ends with the command."""
+"""A Ray cluster for training and scoring: the one at RAY_ADDRESS, or a private one on loopback that ends with us."""
 
 import logging
 import os
@@ -18,12 +18,14 @@ from drillyard.core.errors import ServiceUnreachable, UsageError
 from drillyard.core.processes import MARK
 from drillyard.core.settings import NO_TELEMETRY, Settings
 
-_OBJECT_STORE_BYTES = 1_000_000_000  # holds the training arrays once for all workers of the node
+OBJECT_STORE_BYTES = 1_000_000_000  # holds the training arrays once for all workers of the node
 
 
 @contextmanager
-def ray_cluster(settings: Settings) -> Iterator[None]:
+def ray_cluster(settings: Settings, *, object_store_bytes: int = OBJECT_STORE_BYTES) -> Iterator[None]:
     """Connect, and on leaving disconnect (a private cluster's processes end). Raises ServiceUnreachable.
+
+    `object_store_bytes` is for a private cluster; one that is joined has what it has.
 
     Enter it before anything imports ray, which reads its environment then.
     """
@@ -32,7 +34,7 @@ def ray_cluster(settings: Settings) -> Iterator[None]:
     folder = Path(tempfile.mkdtemp(prefix="dy-", dir="/tmp"))  # short: unix socket paths end at 107 bytes
     try:
         if settings.ray_address is None:
-            _start(folder)
+            _start(folder, object_store_bytes)
         else:
             _join(settings.ray_address)
         yield
@@ -45,7 +47,23 @@ def ray_cluster(settings: Settings) -> Iterator[None]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _start(folder: Path) -> None:
+def cpus() -> int:
+    """What the cluster has. Ray must be initialised."""
+    import ray
+
+    return int(ray.cluster_resources().get("CPU", 0))
+
+
+def check_room(workers: int) -> bool:
+    """Whether each worker gets a GPU. Ray must be initialised. Raises UsageError when the cluster has too few CPUs."""
+    import ray
+
+    if workers < 1 or workers > cpus():
+        raise UsageError("workers", workers, f"1 to {cpus()}, the cluster's CPUs")
+    return bool(ray.cluster_resources().get("GPU", 0) >= workers)
+
+
+def _start(folder: Path, object_store_bytes: int) -> None:
     token = folder / "token"
     token.touch(mode=0o600)
     token.write_text(secrets.token_hex(32))
@@ -68,7 +86,7 @@ def _start(folder: Path) -> None:
         include_dashboard=False,
         log_to_driver=False,
         logging_level=logging.ERROR,
-        object_store_memory=_OBJECT_STORE_BYTES,
+        object_store_memory=object_store_bytes,
         _temp_dir=str(folder / "ray"),
         # Ray hands the interpreter's path to a shell as it is. Said so where that matters only: it slows each start.
         runtime_env={"py_executable": quoted} if (quoted := shlex.quote(sys.executable)) != sys.executable else None,

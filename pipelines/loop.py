@@ -1,4 +1,4 @@
-"""The one training loop: a recipe and arrays in, trained weights out. Knows torch.distributed, not Ray.
+"""The one training loop: a recipe and rows in, trained weights out. Knows torch.distributed, not Ray.
 
 Every random draw depends only on (seed, epoch, rank), so a run that resumes from an epoch's checkpoint repeats exactly
 what an undisturbed run would have done.
@@ -6,16 +6,15 @@ what an undisturbed run would have done.
 
 import contextlib
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import numpy as np
 import torch
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
 from drillyard.core.errors import TrainingFailed
+from pipelines.feed import Feed, draw, per_worker, steps_per_epoch, tensors
 from pipelines.optim import Optimizers
 from pipelines.system import Arrays, Batch, Recipe, TrainableModel, TrainConfig
 
@@ -63,32 +62,32 @@ class Peer(Protocol):
 
 
 def run(
-    recipe: Recipe, labels: tuple[str, ...], fit: Arrays, fit_validation: Arrays, peer: Peer
+    recipe: Recipe, labels: tuple[str, ...], feed: Feed, fit_validation: Arrays, peer: Peer
 ) -> dict[str, torch.Tensor]:
     """Train; return the weights on the CPU, finalised on rank 0. Raises TrainingFailed on a loss that is not finite."""
     config = recipe.train
     torch.manual_seed(config.seed)
     model = recipe.model.build(labels)
-    model.prepare(fit)
+    model.prepare(feed.sample)
     model.to(peer.device)
     if config.channels_last:
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch lacks this overload
     wrapped = _wrap(model, peer)
 
-    size = len(next(iter(fit.values())))
-    steps = steps_per_epoch(size, config, peer.world_size)
+    steps = steps_per_epoch(feed.rows, config, peer.world_size)
     total_steps = steps * config.epochs
     optimizers = Optimizers(model, config, total_steps)
     first_epoch, spent_s = _resume(peer, model, optimizers)
-    data, validation = _tensors(fit), _tensors(fit_validation)
+    validation = tensors(fit_validation)
 
     told = time.monotonic()
     started = told - spent_s
     for epoch in range(first_epoch, config.epochs):
-        generator = torch.Generator().manual_seed(_seed(config.seed, epoch, peer.rank))
+        generator = torch.Generator().manual_seed(draw(config.seed, epoch, peer.rank))
         model.train()
         step, loss_value, rate = epoch * steps, float("nan"), 0.0
-        for step, batch in enumerate(_batches(data, size, config, epoch, peer), start=epoch * steps):
+        for step, rows in enumerate(feed.epoch(config, epoch, peer.rank, peer.world_size), start=epoch * steps):
+            batch = {name: values.to(peer.device) for name, values in rows.items()}
             loss_value = _step(wrapped, model, batch, step, total_steps, optimizers, config, generator, peer)
             rate = optimizers.step(step)
             if peer.rank == 0 and time.monotonic() - told > 1 / RECORDS_PER_SECOND:
@@ -104,7 +103,7 @@ def run(
 
     model.eval()
     if peer.rank == 0:
-        model.finalise(fit)
+        model.finalise(feed.sample)
     return {name: value.detach().cpu() for name, value in model.state_dict().items()}
 
 
@@ -157,37 +156,6 @@ def _step(
 def autocast(config: TrainConfig, device: torch.device) -> contextlib.AbstractContextManager[Any]:
     """Mixed precision of the forward pass as the recipe has it."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=config.precision == "bf16")
-
-
-def steps_per_epoch(size: int, config: TrainConfig, world_size: int) -> int:
-    """Whole global batches in `size` rows, at least one; the rest of a shuffled epoch is left out."""
-    return max(1, size // (per_worker(config, world_size) * world_size))
-
-
-def per_worker(config: TrainConfig, world_size: int) -> int:
-    """Rows of a global batch that one worker takes."""
-    return max(1, config.batch_size // world_size)
-
-
-def _batches(data: Batch, size: int, config: TrainConfig, epoch: int, peer: Peer) -> Iterator[Batch]:
-    # All workers shuffle alike and each takes its own stripe, so no row is seen twice in an epoch.
-    order = torch.randperm(size, generator=torch.Generator().manual_seed(_seed(config.seed, epoch, rank=-1)))
-    mine = order[peer.rank :: peer.world_size]
-    rows = per_worker(config, peer.world_size)
-    for index in range(steps_per_epoch(size, config, peer.world_size)):
-        chosen = mine[index * rows : (index + 1) * rows]
-        yield {name: values[chosen].to(peer.device) for name, values in data.items()}
-
-
-def _seed(seed: int, epoch: int, rank: int) -> int:
-    return int(np.random.SeedSequence([seed, epoch, rank + 1]).generate_state(1)[0])
-
-
-def _tensors(arrays: Arrays) -> Batch:
-    # Arrays out of Ray's object store are read-only; torch only reads them, but warns unless it may write.
-    return {
-        name: torch.from_numpy(values if values.flags.writeable else values.copy()) for name, values in arrays.items()
-    }
 
 
 @torch.no_grad()

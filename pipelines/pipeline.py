@@ -14,6 +14,7 @@ from drillyard.core.errors import GateRefused
 from drillyard.core.provenance import commit
 from drillyard.core.settings import Settings
 from pipelines import export, quantize, registry, system, tracking, trainer
+from pipelines.cluster import check_room
 from pipelines.graph import predictor
 from pipelines.loop import Record
 from pipelines.runfolder import RunFolder
@@ -55,7 +56,7 @@ def run(recipe: Recipe, settings: Settings, *, workers: int, listener: Listener)
     """
     started = time.monotonic()
     # All that can be wrong before training comes first: what fails here leaves no folder and no run behind.
-    trainer.check_room(workers)
+    check_room(workers)
     tracking.connect(settings)
     listener.say(f"loading {recipe.dataset}")
     dataset = system.get(recipe.system).load(recipe.dataset, settings, listener.say)

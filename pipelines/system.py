@@ -20,6 +20,8 @@ import pipelines
 from drillyard.core.contract import DatasetRef, Interval, Quality, TensorSpec, Threshold
 from drillyard.core.errors import UsageError
 from drillyard.core.settings import Settings
+from pipelines.fragments import Fragment
+from pipelines.storage import Storage, is_location
 
 Arrays = Mapping[str, np.ndarray[Any, Any]]  # name -> array; all with the same first dimension
 Batch = Mapping[str, torch.Tensor]
@@ -39,12 +41,25 @@ class Split:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Stream:
+    """Training rows in Parquet files, which memory need not hold. Columns have the names that `fit` has."""
+
+    storage: Storage
+    fragments: tuple[Fragment, ...]
+
+    @property
+    def rows(self) -> int:
+        return sum(fragment.rows for fragment in self.fragments)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """One data set, split. `fit` is all that the training loop ever sees."""
+    """One data set, split. `fit` and `stream` are all that the training loop ever sees."""
 
     ref: DatasetRef
     labels: tuple[str, ...]
-    fit: Arrays
+    fit: Arrays  # what is learned from; a sample of it where `stream` holds the whole
+    stream: Stream | None = None
     fit_validation: Arrays  # for the loss curve while training
     train: Split
     validation: Split  # chooses models and thresholds
@@ -175,6 +190,9 @@ class System:
         return getattr(self._module("evaluate"), "QUALITY", None)
 
     def load(self, dataset: str, settings: Settings, say: Callable[[str], None] = lambda _: None) -> Dataset:
+        """The named data set, or the one in Parquet files at that location. Raises SourceError, UsageError."""
+        if is_location(dataset):
+            return importlib.import_module("pipelines.shards").load(dataset, self.name, say)
         return self._module("data").load(dataset, settings, say)
 
     def calibrate(self, model: TrainableModel, dataset: Dataset) -> Threshold | None:

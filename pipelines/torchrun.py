@@ -17,6 +17,7 @@ import torch.distributed as dist
 
 from drillyard.core.settings import Settings
 from pipelines import loop, system
+from pipelines.feed import InMemory
 from pipelines.loop import Record
 from pipelines.system import Arrays, Recipe
 
@@ -75,7 +76,8 @@ def main() -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo")
     peer = _TorchrunPeer()
-    loop.run(job.made(), *job.arrays(), peer)
+    labels, fit, held = job.arrays()
+    loop.run(job.made(), labels, InMemory(fit), held, peer)
     if peer.rank == 0:
         sys.stdout.write(json.dumps([asdict(record) for record in peer.ends]) + "\n")
     dist.barrier()  # a worker that leaves first takes the others' connections with it

@@ -18,10 +18,12 @@ import torch
 from ray.train import Checkpoint, CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 
-from drillyard.core.errors import TrainingFailed, UsageError
+from drillyard.core.errors import TrainingFailed
 from pipelines import loop
+from pipelines.cluster import check_room
+from pipelines.feed import Feed, InMemory
 from pipelines.loop import Record
-from pipelines.system import Arrays, Dataset, Recipe
+from pipelines.system import Arrays, Dataset, Recipe, Stream
 
 STATE_FILE = "state.pt"
 MAX_WORKER_FAILURES = 3
@@ -66,6 +68,7 @@ def train(
             "labels": dataset.labels,
             # References, not arrays: the object store shares one copy among the workers of a node.
             "fit": ray.put(dict(dataset.fit)),
+            "stream": dataset.stream,
             "fit_validation": ray.put(dict(dataset.fit_validation)),
             "mailbox": mailbox,
         },
@@ -85,14 +88,6 @@ def train(
     finally:
         ray.kill(mailbox)
     return Trained(weights=outcome["weights"], records=records, device=outcome["device"], restarts=outcome["restarts"])
-
-
-def check_room(workers: int) -> bool:
-    """Whether each worker gets a GPU. Ray must be initialised. Raises UsageError when the cluster has too few CPUs."""
-    resources = ray.cluster_resources()
-    if workers < 1 or workers > resources.get("CPU", 0):
-        raise UsageError("workers", workers, f"1 to {int(resources.get('CPU', 0))}, the cluster's CPUs")
-    return bool(resources.get("GPU", 0) >= workers)
 
 
 def _resources(use_gpu: bool) -> dict[str, float]:
@@ -184,6 +179,14 @@ class _RayPeer:
             return torch.load(Path(folder) / STATE_FILE, map_location="cpu", weights_only=True)
 
 
+def _feed(stream: Stream | None, fit: Arrays) -> Feed:
+    if stream is None:
+        return InMemory(fit)
+    from pipelines.streaming import Streamed  # Ray Data takes memory of its own
+
+    return Streamed(stream=stream, sample=fit)
+
+
 def _device_name(device: torch.device) -> str:
     return f"cuda ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else device.type
 
@@ -204,7 +207,7 @@ def _work(config: dict[str, Any]) -> None:
     fit: Arrays = ray.get(config["fit"])
     fit_validation: Arrays = ray.get(config["fit_validation"])
     try:
-        weights = loop.run(config["recipe"], config["labels"], fit, fit_validation, peer)
+        weights = loop.run(config["recipe"], config["labels"], _feed(config["stream"], fit), fit_validation, peer)
     except TrainingFailed as error:
         # Told, not raised: Ray would restart the workers and diverge again.
         if peer.rank == 0:

@@ -1,4 +1,4 @@
-"""`drillyard data`: fetch and list data sets."""
+"""`drillyard data`: fetch and list data sets, and write them as Parquet."""
 
 from typing import Annotated
 
@@ -6,7 +6,7 @@ import typer
 
 from drillyard.cli.console import Console, DataDirOption, JsonOption, QuietOption, settings, write_json
 
-app = typer.Typer(help="Fetch data sets and list where they come from.", no_args_is_help=True)
+app = typer.Typer(help="Fetch data sets, list where they come from, write them as Parquet.", no_args_is_help=True)
 
 
 @app.command()
@@ -45,3 +45,31 @@ def list_(json_path: JsonOption = None) -> None:
         table.add_row(source.name, str(len(source.files)), source.licence, source.origin)
     Console(quiet=False, json_path=json_path).result(table)
     write_json(json_path, {s.name: {"licence": s.licence, "origin": s.origin} for s in SOURCES.values()})
+
+
+@app.command()
+def shard(
+    system: Annotated[str, typer.Argument(help="Whose data set: vision or fraud.")],
+    target: Annotated[str, typer.Argument(help="New folder or s3://BUCKET/PREFIX.")],
+    dataset: Annotated[str | None, typer.Option(help="Another data set than the base recipe's.")] = None,
+    file_rows: Annotated[int, typer.Option(help="Rows in a file.", min=1)] = 200_000,
+    data_dir: DataDirOption = None,
+    quiet: QuietOption = False,
+    json_path: JsonOption = None,
+) -> None:
+    """Write a data set, split, as Parquet files that training streams.
+
+    Example: drillyard data shard fraud s3://bucket/fraud
+    """
+    from pipelines import shards
+    from pipelines import system as systems
+    from pipelines.storage import Storage
+
+    console = Console(quiet=quiet, json_path=json_path)
+    chosen = systems.get(system)
+    where = Storage.open("target", target)
+    loaded = chosen.load(dataset or chosen.recipe().dataset, settings(data_dir), console.say)
+    written = shards.write(loaded, system, where, file_rows=file_rows)
+    rows = sum(count for count, _ in written.files.values())
+    console.result(f"{rows:,} rows in {len(written.files)} files of {target}")
+    write_json(json_path, written)

@@ -11,7 +11,9 @@ from drillyard.cli.scraped import PortOption, scraped
 def train(
     system: Annotated[str, typer.Argument(help="What to train: vision or fraud.")],
     recipe: Annotated[str | None, typer.Option(help="One of the system's recipes; default its base.")] = None,
-    dataset: Annotated[str | None, typer.Option(help="Another data set than the recipe's.")] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="Another data set than the recipe's, or where `data shard` wrote one.")
+    ] = None,
     workers: Annotated[int, typer.Option(help="Data-parallel workers, one CPU or GPU each.", min=1)] = 2,
     seed: Annotated[int | None, typer.Option(help="Another seed than the recipe's.", min=0)] = None,
     data_dir: DataDirOption = None,
@@ -28,6 +30,7 @@ def train(
     from pipelines import sources
     from pipelines import system as systems
     from pipelines.cluster import ray_cluster
+    from pipelines.storage import is_location
 
     console = Console(quiet=quiet, json_path=json_path)
     chosen = systems.get(system).recipe(recipe)
@@ -35,7 +38,8 @@ def train(
         chosen = replace(chosen, dataset=dataset)
     if seed is not None:
         chosen = replace(chosen, train=replace(chosen.train, seed=seed))
-    sources.get(chosen.dataset)  # a wrong name is said before Ray is started
+    if not is_location(chosen.dataset):
+        sources.get(chosen.dataset)  # a wrong name is said before Ray is started
     where = settings(data_dir)
     console.say("starting Ray")
     with ray_cluster(where):

@@ -9,6 +9,7 @@ import torch
 from drillyard.core.errors import TrainingFailed
 from drillyard.core.settings import Settings
 from pipelines import loop, system
+from pipelines.feed import InMemory
 from pipelines.loop import Record
 from pipelines.optim import one_cycle, orthogonalise
 from pipelines.system import Recipe
@@ -34,7 +35,7 @@ class OneProcess:
 
 def train(recipe: Recipe, peer: OneProcess) -> dict[str, torch.Tensor]:
     data = system.get(recipe.system).load(recipe.dataset, Settings.from_env({}))
-    return loop.run(recipe, data.labels, data.fit, data.fit_validation, peer)
+    return loop.run(recipe, data.labels, InMemory(data.fit), data.fit_validation, peer)
 
 
 def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:

@@ -15,8 +15,9 @@ import torch
 from drillyard.core import processes
 from drillyard.core.errors import TrainingFailed, UsageError
 from drillyard.core.settings import Settings
-from pipelines import system, trainer
+from pipelines import shards, system, trainer
 from pipelines.loop import Record
+from pipelines.storage import Storage
 from pipelines.system import Dataset, Recipe
 
 pytestmark = pytest.mark.integration
@@ -71,6 +72,49 @@ def test_a_killed_worker_is_survived_with_the_same_result(undisturbed, fraud, tm
     test = data.test.inputs["features"]
     assert _scores(recipe, data, found.weights, test) == pytest.approx(
         _scores(recipe, data, undisturbed.weights, test), rel=1e-3
+    )
+
+
+@pytest.fixture(scope="module")
+def streamed(ray_local: None, fraud: tuple[Recipe, Dataset], tmp_path_factory: pytest.TempPathFactory):
+    """The same rows as Parquet files, some to each worker, and a model trained from them."""
+    recipe, data = fraud
+    folder = tmp_path_factory.mktemp("shards")
+    shards.write(data, "fraud", Storage.open("target", str(folder)), file_rows=300)
+    loaded = shards.load(str(folder), "fraud")
+    return loaded, trainer.train(recipe, loaded, workers=2, folder=tmp_path_factory.mktemp("streamed"))
+
+
+def test_streaming_reaches_the_metric_of_training_in_memory(streamed, ray_local, fraud, tmp_path) -> None:
+    recipe, data = fraud
+    _, found = streamed
+    in_memory = trainer.train(recipe, data, workers=2, folder=tmp_path)
+    assert [record.total_steps for record in found.records[-1:]] == [in_memory.records[-1].total_steps]
+    assert len([record for record in found.records if record.validation_loss is not None]) == recipe.train.epochs
+    value, expected = (
+        system.get("fraud").primary({"score": _scores(recipe, data, each.weights, data.test.inputs["features"])}, truth)
+        for each in (found, in_memory)
+        for truth in (data.test.truth,)
+    )
+    assert expected > 0.6  # or a model that learned nothing could pass
+    assert value == pytest.approx(expected, abs=0.02)
+
+
+def test_a_killed_worker_sees_the_same_stream_again(streamed, fraud, tmp_path) -> None:
+    recipe, _ = fraud
+    loaded, undisturbed = streamed
+    killed: list[int] = []
+
+    def kill_after_an_epoch(record: Record) -> None:
+        if record.validation_loss is not None and not killed:
+            killed.append(worker_pids()[-1])
+            os.kill(killed[0], signal.SIGKILL)
+
+    found = trainer.train(recipe, loaded, workers=2, folder=tmp_path, on_record=kill_after_an_epoch)
+    assert found.restarts == 1
+    test = loaded.test.inputs["features"]
+    assert _scores(recipe, loaded, found.weights, test) == pytest.approx(
+        _scores(recipe, loaded, undisturbed.weights, test), rel=1e-3
     )
 
 

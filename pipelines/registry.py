@@ -173,7 +173,12 @@ def resolve(client: MlflowClient, ref: ModelRef) -> ModelRef:
 def read_card(ref: ModelRef, settings: Settings) -> ModelCard:
     """The card of a registered version."""
     with tempfile.TemporaryDirectory() as name:
-        return _fetch(resolve(tracking.connect(settings), ref), Path(name))[1]
+        return fetch(ref, settings, Path(name))[1]
+
+
+def fetch(ref: ModelRef, settings: Settings, target: Path) -> tuple[Path, ModelCard]:
+    """The verified ONNX file in a folder under `target`, and its card. Raises ModelNotFound, ArtifactRefused."""
+    return _fetch(resolve(tracking.connect(settings), ref), target)
 
 
 def _compare(challenger: ModelRef, champion: ModelRef, settings: Settings, say: Callable[[str], None]) -> Interval:

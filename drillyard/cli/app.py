@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from drillyard.cli import data, demo, design, drill, k8s, models, observe, serve, stack, train, twin
+from drillyard.cli import data, demo, design, drill, k8s, models, observe, predict, serve, stack, train, twin
 from drillyard.core.errors import DrillyardError, ExitCode
 from drillyard.core.settings import NO_TELEMETRY, QUIET_LIBRARIES
 
@@ -26,6 +26,7 @@ app = typer.Typer(
 app.add_typer(data.app, name="data")
 app.command("train")(train.train)
 app.add_typer(models.app, name="models")
+app.command("predict")(predict.predict)
 app.add_typer(serve.app, name="serve")
 app.add_typer(drill.app, name="drill")
 app.add_typer(design.app, name="design")

@@ -15,6 +15,7 @@ export DO_NOT_TRACK ?= 1
 .PHONY: help setup demo check format test test-unit test-integration mlflow stack constraints proto clean drill-selftest drill-catalogue
 .PHONY: bench-train bench-fraud bench-vision bench-serve bench-faults bench-overload bench-autoscale bench-issues
 .PHONY: bench-twin bench-nodes
+.PHONY: bench-twin bench-predict
 .PHONY: bench-parts bench-variants evidence
 
 help:  ## list the targets
@@ -87,6 +88,9 @@ bench-nodes: $(STAMP)  ## three nodes in network namespaces (needs root, redis-s
 
 bench-overload: $(STAMP)  ## goodput at twice the capacity, and how fast the rest is refused
 	$(BIN)/python -m loadtests.bench.overload $(ARGS)
+
+bench-predict: $(STAMP)  ## tables beyond memory: scoring against onnxruntime in process, and training from files
+	$(BIN)/python -m pipelines.bench_predict $(ARGS)
 
 bench-issues: $(STAMP)  ## known production failures, broken and mended, such as ARGS="--issues retry-storm"
 	$(BIN)/python -m loadtests.bench.issues $(ARGS)

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean, median, stdev
 from typing import Any
 
 from tables import table
@@ -111,6 +111,49 @@ def autoscaling() -> str:
 def when_measured(name: str, made: Callable[[], str]) -> str:
     """The table of a result that not every release measures, or that there is none."""
     return made() if (RESULTS / f"{name}.json").exists() else "Not measured yet."
+
+
+def prediction() -> str:
+    """Batch prediction against onnxruntime in process, and what each size took."""
+    content = _result("bench-predict")
+    compared = []
+    for name, r in content["ratios"].items():
+        spread = [f"{r['median']:.2f}", f"{r['low']:.2f} to {r['high']:.2f}", str(r["n"]), str(r["bar"] or "")]
+        compared.append([name.replace("_", " "), *spread])
+    medians = ", ".join(
+        f"{name.replace('_', ' ')} {median(rates):,.0f}" for name, rates in content["rows_per_s"].items()
+    )
+    sizes = []
+    for size in content["sizes"]:
+        rate, took = (f"{median(run[key] for run in size['runs']):,.0f}" for key in ("rows_per_s", "elapsed_s"))
+        memory = _mib(max(run["peak_rss_bytes"] for run in size["runs"]))
+        sizes.append([f"{size['times']}x: {size['rows']:,}", str(len(size["runs"])), rate, took, memory])
+    head = ["ratio of rows/s", "median", "lowest to highest round", "rounds", "bar"]
+    by_size = ["rows", "runs", "rows/s, median", "whole time, s", "peak memory"]
+    words = f"Median rows/s: {medians}, {content['threads']} threads. {_origin(content)}."
+    return f"{table(head, compared)}\n\n{words}\n\n{table(by_size, sizes)}"
+
+
+def streaming() -> str:
+    """Training from files: memory and object store at 1x and 10x."""
+    content = _result("bench-predict")
+    rows = [
+        [
+            f"{row['times']}x: {row['rows']:,}",
+            _mib(row["data_bytes"]),
+            f"{_mib(row['store_peak_bytes'])} of {_mib(row['store_bytes'])}",
+            _mib(row["spilled_bytes"]),
+            _mib(row["peak_rss_bytes"]),
+            f"{row['rows_per_s']:,.0f}",
+        ]
+        for row in content["streaming"]
+    ]
+    head = ["training rows", "of", "object store at the peak", "spilled to disk", "peak memory", "rows/s"]
+    return f"{table(head, rows)}\n\n{_origin(content)}, n = 1."
+
+
+def _mib(size_bytes: float) -> str:
+    return f"{size_bytes / 2**20:,.0f} MiB"
 
 
 def faults() -> str:

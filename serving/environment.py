@@ -5,12 +5,12 @@ import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
+from drillyard.core.ports import free_ports
 from drillyard.core.processes import MARK
 from drillyard.core.settings import NO_TELEMETRY
 from serving import tls
 from serving.grpc.routing import haproxy_edits
 from serving.haproxy import FOLDER, Listener, Queue, install
-from serving.ports import free_ports
 from serving.recipes import FRONT, ServeConfig
 
 # HAProxy in front, replicas that listen themselves, and Serve's quicker paths between them.

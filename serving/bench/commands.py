@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from serving.ports import free_port
+from drillyard.core.ports import free_port
 
 
 @dataclass(frozen=True, kw_only=True)

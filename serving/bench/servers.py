@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from drillyard.core.contract import MODEL_FILE
+from drillyard.core.ports import free_port
 from drillyard.core.settings import Settings
 from serving import lifecycle
 from serving.artifact import LocalModel
@@ -22,7 +23,6 @@ from serving.bench.forms import NATURAL, PROTOCOL
 from serving.bench.peers.model import MODEL, PATH
 from serving.bench.running import Running, process, run_folder
 from serving.bench.workload import Form, WrongAnswerError
-from serving.ports import free_port
 from serving.recipes import laptop
 
 Say = Callable[[str], None]

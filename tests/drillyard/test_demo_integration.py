@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.ports import free_port
+from drillyard.core.ports import free_port
 
 pytestmark = pytest.mark.integration
 

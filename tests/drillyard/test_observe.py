@@ -16,7 +16,7 @@ import designs
 from designs.monitoring import prometheus
 from designs.monitoring.rules import groups, rule_file
 from drillyard.core import processes
-from serving.ports import free_port
+from drillyard.core.ports import free_port
 from tests.drillyard.test_cli import DRILLYARD, run
 from tests.support import sockets
 

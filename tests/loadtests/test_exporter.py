@@ -13,11 +13,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from drillyard.cli.scraped import scraped
 from drillyard.core.errors import UsageError
+from drillyard.core.ports import free_port
 from loadtests.generator.exporter import ALL, Exporter
 from loadtests.generator.progress import LATENCY_BOUNDS_S, Progress
 from loadtests.generator.recorder import Recorder
 from loadtests.launch import run_drill
-from serving.ports import free_port
 from tests.loadtests.support.builders import make_plan
 
 

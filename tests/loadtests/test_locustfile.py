@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from drillyard.core.load import Load, Poisson, Ramp, Shape
+from drillyard.core.ports import free_port
 from loadtests.generator.arrivals import schedule
-from serving.ports import free_port
 
 pytestmark = pytest.mark.integration
 REPO = Path(__file__).parents[2]

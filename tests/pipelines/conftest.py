@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from drillyard.core.ports import free_port
 from drillyard.core.settings import NO_TELEMETRY, QUIET_LIBRARIES, Settings
-from serving.ports import free_port
 
 
 @pytest.fixture

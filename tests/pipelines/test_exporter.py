@@ -10,10 +10,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from drillyard.cli.console import Console
 from drillyard.cli.train import run
+from drillyard.core.ports import free_port
 from pipelines import pipeline
 from pipelines.exporter import ALL
 from pipelines.loop import Record
-from serving.ports import free_port
 
 FIRST = Record(
     step=5, total_steps=20, epoch=1, epochs=2, loss=0.75, learning_rate=0.01, samples_per_s=1200.0, elapsed_s=3.0

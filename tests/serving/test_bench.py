@@ -21,6 +21,7 @@ from PIL import Image
 from drillyard.core import processes
 from drillyard.core.contract import MODEL_FILE
 from drillyard.core.errors import InvalidMeasurement, ServiceUnreachable
+from drillyard.core.ports import free_port
 from serving.artifact import LocalModel
 from serving.bench import bars, environments, pictures, plot, report, rounds, running, wrk
 from serving.bench.bars import Bar, Which
@@ -30,7 +31,6 @@ from serving.bench.peers.model import MODEL, PATH, Model
 from serving.bench.rounds import Cell
 from serving.bench.servers import all_servers
 from serving.bench.workload import Form, Question, WrongAnswerError, question, workload
-from serving.ports import free_port
 from serving.predictor import Predictor
 from tests.serving.conftest import call_app
 from tests.serving.test_routes import routes_of

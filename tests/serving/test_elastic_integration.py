@@ -14,10 +14,10 @@ import pytest
 
 from drillyard.core import processes
 from drillyard.core.errors import ExitCode
+from drillyard.core.ports import free_port
 from drillyard.core.settings import Settings
 from serving import lifecycle
 from serving.lifecycle import ServerFailedError
-from serving.ports import free_port
 from serving.recipes import Autoscaling, elastic, laptop
 from serving.state import ServerState
 from tests.support.replicas import replicas

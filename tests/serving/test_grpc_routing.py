@@ -12,11 +12,11 @@ import pytest
 from jinja2 import Environment
 
 from drillyard.core.errors import UsageError
+from drillyard.core.ports import free_port
 from serving.environment import haproxy_binary, server_environment
 from serving.grpc import open_inference_pb2 as pb
 from serving.grpc.probe import says_ready
 from serving.grpc.routing import haproxy_edits
-from serving.ports import free_port
 from serving.recipes import FRONT, laptop
 
 LONG = "m" * 200  # its length takes two bytes in a message

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from drillyard.core.ports import free_port
 from serving import haproxy_stats
 from serving.environment import haproxy_binary
-from serving.ports import free_port
 
 CONFIG = """
 global

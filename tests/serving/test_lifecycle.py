@@ -14,10 +14,10 @@ from jinja2 import Environment
 from drillyard.core import processes
 from drillyard.core.contract import ModelRef
 from drillyard.core.errors import UsageError
+from drillyard.core.ports import free_port
 from drillyard.core.settings import Settings
 from serving import lifecycle, state
 from serving.environment import server_environment
-from serving.ports import free_port
 from serving.recipes import Autoscaling, ServeConfig, elastic, laptop
 from serving.state import ServerState
 

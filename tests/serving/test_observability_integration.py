@@ -28,13 +28,13 @@ from drillyard.cli.scraped import scraped
 from drillyard.core import processes
 from drillyard.core.burn import WORKBOOK
 from drillyard.core.load import Load
+from drillyard.core.ports import free_port
 from drillyard.core.settings import Settings
 from drillyard.core.slo import DrillPlan, Slo
 from loadtests.generator.exporter import Exporter
 from loadtests.launch import run_drill
 from serving import lifecycle, logs
 from serving.grpc import open_inference_pb2 as pb
-from serving.ports import free_port
 from serving.recipes import FRONT, laptop
 from serving.state import ServerState
 from tests.support import sockets, tiny_models

@@ -12,9 +12,9 @@ import orjson
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from drillyard.core.ports import free_port
 from drillyard.core.settings import Settings
 from serving import lifecycle
-from serving.ports import free_port
 from serving.recipes import Batching, laptop
 from serving.state import ServerState
 

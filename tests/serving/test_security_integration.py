@@ -19,12 +19,12 @@ import pytest
 from drillyard.core import processes
 from drillyard.core.contract import ModelRef
 from drillyard.core.load import Load
+from drillyard.core.ports import free_port
 from drillyard.core.settings import Settings
 from drillyard.core.slo import DrillPlan, Slo
 from loadtests.launch import run_drill
 from serving import keyfile, lifecycle
 from serving.grpc import open_inference_pb2 as pb
-from serving.ports import free_port
 from serving.recipes import ServeConfig
 from serving.state import ServerState
 from tests.support import certificates, sockets, tiny_models

@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 
 from drillyard.core import processes
+from drillyard.core.ports import free_port
 from serving.environment import haproxy_binary
 from serving.grpc.routing import haproxy_edits
 from serving.haproxy import STANDIN_PID, Listener, Queue, install
-from serving.ports import free_port
 from serving.standin import StandIn
 
 pytestmark = pytest.mark.integration

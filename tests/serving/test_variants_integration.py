@@ -23,6 +23,7 @@ from typer.testing import CliRunner
 from drillyard.cli.app import app
 from drillyard.core.contract import CHALLENGER, CHAMPION, MODEL_FILE
 from drillyard.core.load import Load as Arrivals
+from drillyard.core.ports import free_port
 from drillyard.core.settings import Settings
 from drillyard.core.slo import DrillPlan, DrillResult, Slo, Strike
 from loadtests.chaos import leak
@@ -30,7 +31,6 @@ from loadtests.chaos.target import Target
 from loadtests.launch import run_drill
 from serving import lifecycle
 from serving.control import CommandError, call
-from serving.ports import free_port
 from serving.recipes import laptop
 from serving.rollout import Limits
 from serving.state import ServerState, VariantState

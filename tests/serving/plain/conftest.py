@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from drillyard.core.ports import free_port
 from drillyard.core.settings import Settings
 from serving import lifecycle
-from serving.ports import free_port
 from serving.recipes import laptop
 from serving.state import ServerState
 from tests.serving.conftest import home_with_both_models

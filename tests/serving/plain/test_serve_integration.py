@@ -17,11 +17,11 @@ from PIL import Image
 
 from drillyard.core import processes
 from drillyard.core.errors import UsageError
+from drillyard.core.ports import free_port
 from drillyard.core.settings import Settings
 from serving import lifecycle
 from serving.bench.pictures import file_of_size
 from serving.haproxy import FOLDER, PID_FILE
-from serving.ports import free_port
 from serving.recipes import laptop
 from serving.state import ServerState
 from tests.serving.test_people import png_that_claims

@@ -16,8 +16,9 @@ from pipelines.fragments import Fragment
 from pipelines.storage import Storage
 
 _BLOCKS = 1000  # at most; each is an object of its own, made before the first is worked on
-_BLOCK_BYTES = 4 * 2**20  # of results in the object store: several have room in a small share of a small one
+_BLOCK_BYTES = 2 * 2**20  # of results in the object store: several have room in a small share of a small one
 _READ_ROWS = 8192
+_ACTORS_START_S = 300  # at most, until all of a pool have started
 
 
 def work(items: Sequence[Mapping[str, Any]], *, store_bytes: int, ordered: bool = False) -> Any:
@@ -30,6 +31,8 @@ def work(items: Sequence[Mapping[str, Any]], *, store_bytes: int, ordered: bool 
     context = found.context
     context.enable_progress_bars = False
     context.print_on_execution_start = False
+    context.memory_usage_poll_interval_s = None  # a thread in each worker, for a dashboard that is off
+    context.wait_for_min_actors_s = _ACTORS_START_S  # or the first would do its work while the others load
     context.execution_no_progress_timeout_s = -1  # whoever consumes may take as long as it likes
     context.target_max_block_size = _BLOCK_BYTES
     context.execution_options.preserve_order = ordered

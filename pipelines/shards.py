@@ -30,7 +30,7 @@ DESCRIPTION = "dataset.json"
 PARTS = ("fit", "fit_validation", "train", "validation", "test")
 TRUTH = "truth"
 FILE_ROWS = 200_000
-SAMPLE_BYTES = 32 * 2**20  # of uncompressed values
+SAMPLE_BYTES = 16 * 2**20  # of uncompressed values
 _GROUP_BYTES = 4 * 2**20  # of a row group: what readers hold at once, and shuffling mixes
 _REMEDY = "Write the data set again with `drillyard data shard`."
 

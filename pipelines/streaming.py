@@ -22,9 +22,9 @@ from pipelines.system import Arrays, Batch, Stream, TrainConfig
 
 BLOCK_ROWS = 8192  # that come out of the object store at once
 PREFETCH_BLOCKS = 4  # fetched while the loop computes
-READERS = 2  # fragments that a worker has read at once
+READERS = 1  # fragments that a worker has read at once
 POOL_BYTES = 32 * 2**20  # of rows, in each worker's memory, from which batches are drawn
-STORE_SHARE = 0.5  # of the object store that all workers' waiting blocks may take
+STORE_SHARE = 0.25  # of the object store that all workers' waiting blocks may take
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +54,9 @@ class Streamed:
             compute=TaskPoolStrategy(size=min(READERS, len(pieces))),
             num_cpus=0,  # the workers have all CPUs; reading rides along on them
         )
-        blocks = rows.iter_batches(batch_size=BLOCK_ROWS, batch_format="numpy", prefetch_batches=PREFETCH_BLOCKS)
+        # Scheduled by an actor of its own: in this process it would hold up the training's Python.
+        (split,) = rows.streaming_split(1)
+        blocks = split.iter_batches(batch_size=BLOCK_ROWS, batch_format="numpy", prefetch_batches=PREFETCH_BLOCKS)
         rng = np.random.default_rng(draw(config.seed, epoch, rank))
         batches = mixed(blocks, batch_rows, max(2 * batch_rows, self._pool_rows()), rng)
         made = 0

@@ -14,8 +14,7 @@ export DO_NOT_TRACK ?= 1
 
 .PHONY: help setup demo check format test test-unit test-integration mlflow stack constraints proto clean drill-selftest drill-catalogue
 .PHONY: bench-train bench-fraud bench-vision bench-serve bench-faults bench-overload bench-autoscale bench-issues
-.PHONY: bench-twin bench-nodes
-.PHONY: bench-twin bench-predict
+.PHONY: bench-twin bench-nodes bench-predict
 .PHONY: bench-parts bench-variants evidence
 
 help:  ## list the targets

@@ -1,7 +1,7 @@
 """Training from files through a small object store; a part of `make bench-predict`.
 
 python -m pipelines.bench_stream write FOLDER ROWS             rows of noise as a sharded data set
-python -m pipelines.bench_stream train FOLDER STORE_BYTES      one epoch of fraud's base network; prints what it took
+python -m pipelines.bench_stream train FOLDER STORE_BYTES      one epoch of fraud's single network; prints what it took
 """
 
 import json
@@ -38,8 +38,8 @@ def train(folder: str, store_bytes: int) -> dict[str, Any]:
     from pipelines.cluster import ray_cluster
 
     settings = Settings.from_env(os.environ)
-    recipe = system.get("fraud").recipe()
-    recipe = replace(recipe, dataset=folder, train=replace(recipe.train, epochs=1))
+    recipe = system.get("fraud").recipe("single")  # little work a row, so that feeding it shows
+    recipe = replace(recipe, dataset=folder, train=replace(recipe.train, epochs=1, batch_size=4096))
     data = system.get("fraud").load(folder, settings)
     assert data.stream is not None
     with ray_cluster(settings, object_store_bytes=store_bytes), tempfile.TemporaryDirectory() as scratch:

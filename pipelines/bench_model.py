@@ -7,7 +7,6 @@ Nothing is registered; this measures the training path alone.
 """
 
 import argparse
-import json
 import os
 import sys
 import tempfile
@@ -18,6 +17,7 @@ from statistics import mean, stdev
 from typing import Any
 
 from drillyard.core import provenance
+from drillyard.core.benchmark import keep, say
 from drillyard.core.settings import NO_TELEMETRY, QUIET_LIBRARIES, Settings
 from pipelines.cluster import ray_cluster
 
@@ -36,10 +36,7 @@ def main() -> None:
         settings = settings.model_copy(update={"data_dir": options.data_dir.resolve()})
     with ray_cluster(settings):
         content = _measure(options.system, options.recipe, options.seeds, options.workers, settings)
-    path = settings.reports / f"bench-{options.system}-{content['recipe']}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=2) + "\n")
-    _print(content, path)
+    _print(content, keep(settings, f"bench-{options.system}-{content['recipe']}", content))
 
 
 def _measure(name: str, recipe_name: str | None, seeds: int, workers: int, settings: Settings) -> dict[str, Any]:
@@ -79,7 +76,7 @@ def _measure(name: str, recipe_name: str | None, seeds: int, workers: int, setti
         }
         rows.append(row)
         value = evaluation.metrics[the_system.primary_metric][0]
-        sys.stderr.write(f"seed {seed}: {the_system.primary_metric} {value:.4f}  {row['train_s']:.0f} s in the loop\n")
+        say(f"seed {seed}: {the_system.primary_metric} {value:.4f}  {row['train_s']:.0f} s in the loop")
     return {
         **origin,
         "system": name,

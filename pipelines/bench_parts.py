@@ -4,15 +4,14 @@ make bench-parts        (two gloo workers under torchrun; writes .drillyard/repo
 """
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from functools import partial
-from statistics import median
 
 from drillyard.core import provenance
+from drillyard.core.benchmark import keep, ratio, say
 from drillyard.core.settings import NO_TELEMETRY, QUIET_LIBRARIES, Settings
 from pipelines.bench_train import under_torchrun
 from pipelines.loop import KEEP_MEMORY
@@ -44,12 +43,10 @@ def main() -> None:
         names = list(found)
         for name in names[number % len(names) :] + names[: number % len(names)]:
             rates[name].append(found[name]())
-            sys.stderr.write(f"round {number + 1}/{options.rounds}  {name:14} {rates[name][-1]:8.0f} images/s\n")
+            say(f"round {number + 1}/{options.rounds}  {name:14} {rates[name][-1]:8.0f} images/s")
     summary = ratios(rates)
     content = {**origin, "job": asdict(job), "images_per_s": rates, "ratios": summary}
-    path = settings.reports / f"bench-parts-{job.recipe}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=2) + "\n")
+    path = keep(settings, f"bench-parts-{job.recipe}", content)
     for name, values in summary.items():
         sys.stdout.write(f"without {name}: {values['median']:.2f} ({values['low']:.2f} to {values['high']:.2f})\n")
     sys.stdout.write(f"figures: {path}\n")
@@ -70,12 +67,7 @@ def contenders(job: Job) -> dict[str, Callable[[], float]]:
 
 def ratios(rates: Mapping[str, list[float]]) -> dict[str, dict[str, float]]:
     """Speed without each part over the speed with all, taken within rounds."""
-    found = {}
-    for name, values in rates.items():
-        if name != ALL:
-            within = [without / whole for without, whole in zip(values, rates[ALL], strict=True)]
-            found[name] = {"median": median(within), "low": min(within), "high": max(within), "n": len(within)}
-    return found
+    return {name: ratio(values, rates[ALL]) for name, values in rates.items() if name != ALL}
 
 
 if __name__ == "__main__":

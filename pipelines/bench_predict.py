@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import numpy as np
@@ -24,6 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from drillyard.core import provenance
+from drillyard.core.benchmark import keep, ratio, say
 from drillyard.core.settings import NO_TELEMETRY, QUIET_LIBRARIES, Settings
 from pipelines import bench_children
 from pipelines.fraud.data import FEATURES
@@ -69,10 +69,7 @@ def main() -> None:
         "streaming": streaming,
         "elapsed_s": time.monotonic() - started,
     }
-    path = settings.reports / "bench-predict.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=2) + "\n")
-    _print(content, path)
+    _print(content, keep(settings, "bench-predict", content))
 
 
 def _register(settings: Settings) -> None:
@@ -110,7 +107,7 @@ def _predict(
         # Each round starts with another contender, so that none always runs on the machine's better moments.
         for name, measure in contenders[turn:] + contenders[:turn]:
             rates[name].append(measure())
-            sys.stderr.write(f"round {number + 1}/{rounds}  {name:12} {rates[name][-1]:10,.0f} rows/s\n")
+            say(f"round {number + 1}/{rounds}  {name:12} {rates[name][-1]:10,.0f} rows/s")
     for times in TIMES:
         if times != COMPARED:
             ours(times)
@@ -162,18 +159,13 @@ def _stream(ground: Path, env: Mapping[str, str], store_bytes: int) -> list[dict
         row = {"times": times, "data_bytes": rows * _ROW_BYTES, "store_bytes": store_bytes}
         row |= json.loads(ran.output.splitlines()[-1])
         found.append(row | {"elapsed_s": ran.elapsed_s, "peak_rss_bytes": ran.peak_rss_bytes})
-        sys.stderr.write(f"streamed {times}x: {row['rows_per_s']:,.0f} rows/s\n")
+        say(f"streamed {times}x: {row['rows_per_s']:,.0f} rows/s")
     return found
 
 
 def ratios(rates: Mapping[str, list[float]]) -> dict[str, dict[str, float | None]]:
     """RATIOS, each taken within rounds."""
-    found: dict[str, dict[str, float | None]] = {}
-    for name, (ours, theirs, bar) in RATIOS.items():
-        within = [mine / other for mine, other in zip(rates[ours], rates[theirs], strict=True)]
-        spread = {"median": median(within), "low": min(within), "high": max(within), "n": len(within)}
-        found[name] = {**spread, "bar": bar}
-    return found
+    return {name: {**ratio(rates[ours], rates[theirs]), "bar": bar} for name, (ours, theirs, bar) in RATIOS.items()}
 
 
 def _print(content: Mapping[str, Any], path: Path) -> None:

@@ -14,10 +14,10 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from drillyard.core import provenance
+from drillyard.core.benchmark import keep, ratio, say
 from drillyard.core.settings import NO_TELEMETRY, QUIET_LIBRARIES, Settings
 from pipelines import loop
 from pipelines.cluster import ray_cluster
@@ -57,7 +57,7 @@ def main() -> None:
             # Each round starts with another contender, so that none always runs on the machine's better moments.
             for name, measure in contenders[number % 3 :] + contenders[: number % 3]:
                 rates[name].append(measure())
-                sys.stderr.write(f"round {number + 1}/{options.rounds}  {name:9} {rates[name][-1]:8.0f} images/s\n")
+                say(f"round {number + 1}/{options.rounds}  {name:9} {rates[name][-1]:8.0f} images/s")
     _report(rates, fast, settings, origin)
 
 
@@ -100,18 +100,10 @@ def _second_epoch(ends: list[dict[str, Any]], job: Job) -> float:
 
 
 def _report(rates: dict[str, list[float]], job: Job, settings: Settings, origin: dict[str, str]) -> None:
-    ratios = {
-        "ray_over_torchrun": [a / b for a, b in zip(rates["ray"], rates["torchrun"], strict=True)],
-        "ray_over_naive": [a / b for a, b in zip(rates["ray"], rates["naive"], strict=True)],
-    }
-    summary = {
-        name: {"median": median(values), "low": min(values), "high": max(values), "n": len(values), "bar": BARS[name]}
-        for name, values in ratios.items()
-    }
+    summary = {f"ray_over_{other}": ratio(rates["ray"], rates[other]) for other in ("torchrun", "naive")}
+    summary = {name: {**values, "bar": BARS[name]} for name, values in summary.items()}
     content = {**origin, "job": asdict(job), "images_per_s": rates, "ratios": summary}
-    path = settings.reports / f"bench-train-{job.recipe}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=2) + "\n")
+    path = keep(settings, f"bench-train-{job.recipe}", content)
     for name, values in summary.items():
         held = "holds" if values["median"] >= values["bar"] else "MISSED"
         line = f"{name}: {values['median']:.2f} ({values['low']:.2f} to {values['high']:.2f}, n={values['n']})"

@@ -7,7 +7,6 @@ reference work beside each drill says by how much. The result holds the calibrat
 """
 
 import argparse
-import json
 import os
 import sys
 import time
@@ -21,6 +20,7 @@ from designs.twin.plot import draw
 from designs.twin.predict import predict, sustainable_rps
 from designs.twin.types import Calibration, Scenario
 from drillyard.core import provenance
+from drillyard.core.benchmark import keep, say
 from drillyard.core.errors import InvalidMeasurement
 from drillyard.core.load import Bursts, Load
 from drillyard.core.settings import Settings
@@ -51,18 +51,13 @@ def main() -> None:
                 samples=samples(settings, model),
                 slo=designs.get(model).drill.slo,
                 reports=settings.reports,
-                say=_say,
+                say=say,
             )
             systems[model] = measured(observer, options.rounds, options.duration)
     content = {**origin, "bars": BARS, "systems": systems, "elapsed_s": round(time.monotonic() - began)}
-    path = settings.reports / "bench-twin.json"
-    path.write_text(json.dumps(content, indent=1) + "\n")
+    path = keep(settings, "bench-twin", content)
     draw(content, path.with_suffix(".svg"))
     sys.stdout.write(f"figures: {path}\n")
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(f"{text}\n")
 
 
 def measured(observer: Observer, rounds: int, seconds: float) -> dict[str, Any]:
@@ -132,7 +127,7 @@ def _highest(observer: Observer, rate_rps: float, seconds: float) -> list[Observ
         except InvalidMeasurement as beyond:
             if not found:
                 raise
-            _say(f"the series ends here: {beyond}")
+            say(f"the series ends here: {beyond}")
             return found
         rate_rps *= STEP
     return found

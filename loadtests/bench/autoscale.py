@@ -6,13 +6,13 @@ The step must be more than one replica does easily, and less than the machine ca
 """
 
 import argparse
-import json
 import os
 import sys
 from pathlib import Path
 from typing import Any
 
 from drillyard.core import provenance
+from drillyard.core.benchmark import keep, say
 from drillyard.core.load import Load
 from drillyard.core.settings import Settings
 from drillyard.core.slo import DrillPlan, Slo
@@ -38,7 +38,7 @@ def main() -> None:
     settings = Settings.from_env(os.environ)
     origin = provenance.stamp()
     phases: list[dict[str, Any]] = []
-    wait_until_left_alone(_say)
+    wait_until_left_alone(say)
     with server(MODEL, port=options.port, replicas=1, max_replicas=MOST):
         target = Target.of(settings, MODEL)
         folder = samples(settings, MODEL)
@@ -50,14 +50,9 @@ def main() -> None:
             load = Load(rate_rps=options.rate * times, duration_s=seconds)
             plan = DrillPlan(model=MODEL, load=load, slo=SLO)
             phases.append({"phase": name, "rate_rps": load.rate_rps, **_drilled(plan, target, folder, settings)})
-            _say(str(phases[-1]))
-    path = settings.reports / "bench-autoscale.json"
-    path.write_text(json.dumps({**origin, "phases": phases}, indent=2) + "\n")
+            say(str(phases[-1]))
+    path = keep(settings, "bench-autoscale", {**origin, "phases": phases})
     sys.stdout.write(f"figures: {path}\n")
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(text + "\n")
 
 
 def _drilled(plan: DrillPlan, target: Target, folder: Path, settings: Settings) -> dict[str, Any]:

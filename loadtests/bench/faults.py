@@ -4,13 +4,13 @@ make bench-faults       (two replicas of the fraud champion; writes .drillyard/r
 """
 
 import argparse
-import json
 import os
 import sys
 from pathlib import Path
 from typing import Any
 
 from drillyard.core import provenance
+from drillyard.core.benchmark import keep, say
 from drillyard.core.load import Load
 from drillyard.core.settings import Settings
 from drillyard.core.slo import DrillPlan, Slo, Strike
@@ -45,11 +45,9 @@ def main() -> None:
         for fault in chosen:
             duration_s = max(options.duration, STRIKE_AT_S + fault.lasts_s + 10)
             load = Load(rate_rps=options.rate, duration_s=duration_s)
-            rows.append(measure(fault, target, DrillPlan(model="fraud", load=load, slo=SLO), folder, _say))
-            _say(_line(rows[-1]))
-    path = settings.reports / "bench-faults.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({**origin, "rate_rps": options.rate, "faults": rows}, indent=2) + "\n")
+            rows.append(measure(fault, target, DrillPlan(model="fraud", load=load, slo=SLO), folder, say))
+            say(_line(rows[-1]))
+    path = keep(settings, "bench-faults", {**origin, "rate_rps": options.rate, "faults": rows})
     sys.stdout.write(f"figures: {path}\n")
 
 
@@ -72,10 +70,6 @@ def measure(fault: Fault, target: Target, plan: DrillPlan, folder: Path, say: Sa
         "disturbed_s": disturbed_s(result),
         **result.extra["faults"][fault.name],
     }
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(text + "\n")
 
 
 def _line(row: dict[str, Any]) -> str:

@@ -4,11 +4,11 @@ make bench-issues       (the fraud champion; writes .drillyard/reports/bench-iss
 """
 
 import argparse
-import json
 import os
 import sys
 
 from drillyard.core import provenance
+from drillyard.core.benchmark import keep, say
 from drillyard.core.settings import Settings
 from loadtests.issue_pack import issues
 from loadtests.issue_pack.run import run
@@ -25,17 +25,11 @@ def main() -> None:
     origin = provenance.stamp()
     found = []
     for issue in chosen:
-        outcome = run(issue, settings, port=options.port, say=_say, on_progress=lambda _: None)
+        outcome = run(issue, settings, port=options.port, say=say, on_progress=lambda _: None)
         found.append(outcome.model_dump(mode="json", exclude={"origin"}))
-        _say(f"{issue.name}: {outcome.verdict}")
-    path = settings.reports / "bench-issues.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({**origin, "model": options.model, "issues": found}, indent=2) + "\n")
+        say(f"{issue.name}: {outcome.verdict}")
+    path = keep(settings, "bench-issues", {**origin, "model": options.model, "issues": found})
     sys.stdout.write(f"figures: {path}\n")
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(text + "\n")
 
 
 if __name__ == "__main__":

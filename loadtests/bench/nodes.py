@@ -4,7 +4,6 @@ make bench-nodes        (root, Linux; the fraud champion; writes .drillyard/repo
 """
 
 import argparse
-import json
 import os
 import shutil
 import sys
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from drillyard.core import provenance
+from drillyard.core.benchmark import keep, say
 from drillyard.core.load import Load
 from drillyard.core.settings import Settings
 from drillyard.core.slo import DrillPlan, Slo, Strike
@@ -44,13 +44,11 @@ def main() -> None:
     with network(NODES) as hosts:
         for name in options.faults:  # each with a cluster of its own: none begins with what another left
             content["serving"].append(struck(name, hosts, settings, options.rate))
-            sys.stderr.write(f"{content['serving'][-1]}\n")
+            say(str(content["serving"][-1]))
         if not options.no_training:
             content["training"] = trained(hosts)
-            sys.stderr.write(f"{content['training']}\n")
-    path = settings.reports / "bench-nodes.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=2) + "\n")
+            say(str(content["training"]))
+    path = keep(settings, "bench-nodes", content)
     sys.stdout.write(f"figures: {path}\n")
 
 

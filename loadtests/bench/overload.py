@@ -7,13 +7,12 @@ twice that alternate.
 """
 
 import argparse
-import json
 import os
 import sys
-from statistics import median
 from typing import Any
 
 from drillyard.core import provenance
+from drillyard.core.benchmark import keep, say, spread
 from drillyard.core.load import Load
 from drillyard.core.settings import Settings
 from drillyard.core.slo import DrillPlan, DrillResult, Slo
@@ -42,8 +41,8 @@ def main() -> None:
         url = f"http://127.0.0.1:{options.port}"
         out = settings.reports / "overload-drill.json"
         folder = samples(settings, "vision")
-        result = kept_up(lambda: run_drill(plan, url=url, samples=folder, out=out), _say)
-        _say(f"{rate_rps:6.0f} requests/s asked, {result.goodput_rps:6.0f} good, {result.error_counts}")
+        result = kept_up(lambda: run_drill(plan, url=url, samples=folder, out=out), say)
+        say(f"{rate_rps:6.0f} requests/s asked, {result.goodput_rps:6.0f} good, {result.error_counts}")
         return result
 
     with server("vision", port=options.port, replicas=1):
@@ -57,15 +56,10 @@ def main() -> None:
         ]
     bars = _bars(rounds)
     content = {**origin, "capacity_rps": capacity, "slo_p99_ms": SLO.p99_ms, "rounds": rounds, "bars": bars}
-    path = settings.reports / "bench-overload.json"
-    path.write_text(json.dumps(content, indent=2) + "\n")
+    path = keep(settings, "bench-overload", content)
     for name, bar in bars.items():
         sys.stdout.write(f"{name}: {bar['median']:.2f} ({bar['low']:.2f} to {bar['high']:.2f}), bar {bar['bar']}\n")
     sys.stdout.write(f"figures: {path}\n")
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(text + "\n")
 
 
 def _capacity(rate_rps: float, drilled: Any) -> float:
@@ -94,10 +88,7 @@ def _bars(rounds: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
         "goodput_ratio": [each["twice"]["goodput_rps"] / each["at"]["goodput_rps"] for each in rounds],
         "refusal_p99_ms": [each["twice"]["refusal_ms"]["p99"] for each in rounds],
     }
-    return {
-        name: {"median": median(values), "low": min(values), "high": max(values), "n": len(values), "bar": BARS[name]}
-        for name, values in found.items()
-    }
+    return {name: {**spread(values), "bar": BARS[name]} for name, values in found.items()}
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@
 Exit code 1 when a bar is missed. On a busy machine the generator is late, and says so; run it when nothing else runs.
 """
 
-import json
 import os
 import sys
 import tempfile
@@ -13,6 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from drillyard.core import provenance
+from drillyard.core.benchmark import keep
 from drillyard.core.errors import ExitCode
 from drillyard.core.settings import Settings
 from loadtests.selftest import checks, model
@@ -25,10 +25,8 @@ def main() -> int:
             done.append(check)
             sys.stdout.write(f"{'ok  ' if check.held else 'MISS'}  {check.name}: {check.measured} (bar: {check.bar})\n")
             sys.stdout.flush()
-    path = Settings.from_env(os.environ).reports / "drill-selftest.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
     content = {**provenance.stamp(), "checks": [asdict(check) for check in done]}
-    path.write_text(json.dumps(content, indent=2) + "\n")
+    path = keep(Settings.from_env(os.environ), "drill-selftest", content)
     sys.stdout.write(f"figures: {path}\n")
     return ExitCode.OK if all(check.held for check in done) else ExitCode.FAIL
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from drillyard.core.benchmark import say
 from drillyard.core.errors import ExitCode
 from drillyard.core.load import Bursts, ClosedLoad, Diurnal, Load, Poisson, Ramp, Replay, Shape, Spike, Steps
 from drillyard.core.slo import DrillPlan, DrillResult, Slo
@@ -60,7 +61,7 @@ def percentiles(folder: Path) -> Iterator[Check]:
     Both have real-time scheduling, so that other processes do not come between an answer and its measurement. Other
     machines do: an answer that waits for a core which they have is late for its reader, and not for the server.
     """
-    held_ms, result = undisturbed(lambda: _held_and_measured(folder), _say)
+    held_ms, result = undisturbed(lambda: _held_and_measured(folder), say)
     for percentile, got_ms in ((50, result.p50_ms), (90, result.p90_ms), (99, result.p99_ms)):
         truth_ms = float(np.percentile(held_ms, percentile, method="inverted_cdf"))
         allowed_ms = max(ERROR_MS, ERROR_SHARE * truth_ms)
@@ -146,7 +147,7 @@ def rate(folder: Path) -> Check:
     single = model.write(folder / "single", samples=1)  # one answer is right for all requests
     with echoing(Payloads.load(single).first_answer()) as url:
         load = Load(rate_rps=1.02 * RATE_RPS, duration_s=10)  # their number is random
-        result = kept_up(lambda: drilled(single, url, load), _say)
+        result = kept_up(lambda: drilled(single, url, load), say)
     share = result.late_sends / result.requests
     return Check(
         name="sends more than 5 ms late",
@@ -170,7 +171,3 @@ def drilled(folder: Path, url: str, load: Load | ClosedLoad) -> DrillResult:
 def delaying(*options: object) -> AbstractContextManager[str]:
     """The address of a delay server with these options."""
     return answering("-m", "loadtests.selftest.server", *map(str, options))
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(text + "\n")

@@ -5,7 +5,6 @@ make bench-serve        (about 12 minutes; writes .drillyard/reports/bench-serve
 """
 
 import argparse
-import json
 import os
 import signal
 import sys
@@ -15,6 +14,7 @@ from dataclasses import asdict
 from typing import Any
 
 from drillyard.core import provenance
+from drillyard.core.benchmark import keep, say
 from drillyard.core.contract import ModelRef
 from drillyard.core.errors import DrillyardError, UsageError
 from drillyard.core.settings import NO_TELEMETRY, QUIET_LIBRARIES, Settings
@@ -37,9 +37,7 @@ def main() -> int:
     except DrillyardError as error:
         sys.stderr.write(f"{error}\n")
         return int(error.exit_code)
-    path = settings.reports / ("bench-proxies.json" if options.parts == ("proxies",) else "bench-serve.json")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=1) + "\n")
+    path = keep(settings, "bench-proxies" if options.parts == ("proxies",) else "bench-serve", content)
     plot.draw(content, path.with_suffix(".svg"))
     for title, head, lines in report.tables(content):
         _show(title, head, lines)
@@ -54,7 +52,7 @@ def compare(options: argparse.Namespace, settings: Settings) -> dict[str, Any]:
     servers = [_server(name) for name in options.servers] if "rows" in options.parts else []
     for server in servers:
         if environments.requirements(server.name).exists():
-            environments.prepare(server.name, settings.cache, _say)
+            environments.prepare(server.name, settings.cache, say)
     rows, images = _ground(options.model, settings), _ground(options.image_model, settings)
     lifecycle.stop(rows.settings)  # what an earlier run that was killed hard may have left
     found = rounds.Measured(cells=[], open_loop=[], refused={})
@@ -65,7 +63,7 @@ def compare(options: argparse.Namespace, settings: Settings) -> dict[str, Any]:
             "proxies": lambda: parts.proxies(images),
         }[part]()
         count = options.rounds if part == "rows" else options.image_rounds
-        one = rounds.run(contenders, rounds=count, seconds=options.seconds, say=_say)
+        one = rounds.run(contenders, rounds=count, seconds=options.seconds, say=say)
         found.cells.extend(one.cells)
         found.open_loop.extend(one.open_loop)
         found.refused.update(one.refused)
@@ -121,11 +119,7 @@ def _ground(model: str, settings: Settings) -> Ground:
     """The champion, and a home of the benchmark's own, so that it does not meet a server of this folder."""
     own = settings.model_copy(update={"home": settings.home / "bench", "ray_address": None})
     ref = ModelRef.parse(model)
-    return Ground(model=fetch(ref, tracking_uri=own.tracking_uri, cache=own.models), settings=own, say=_say)
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(text + "\n")
+    return Ground(model=fetch(ref, tracking_uri=own.tracking_uri, cache=own.models), settings=own, say=say)
 
 
 def _show(title: str, head: Sequence[str], lines: Sequence[Sequence[str]]) -> None:

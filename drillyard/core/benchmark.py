@@ -1,0 +1,33 @@
+"""What benchmarks have in common: they say how far they are, take ratios within rounds, and keep their figures."""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from drillyard.core.settings import Settings
+
+
+def say(text: str) -> None:
+    """A line of progress, on standard error."""
+    sys.stderr.write(text + "\n")
+
+
+def spread(values: Sequence[float]) -> dict[str, float]:
+    """Median, lowest and highest of some rounds, and how many there were."""
+    return {"median": median(values), "low": min(values), "high": max(values), "n": len(values)}
+
+
+def ratio(ours: Sequence[float], theirs: Sequence[float]) -> dict[str, float]:
+    """Ours over theirs, taken within rounds: what slows the machine in one slows both."""
+    return spread([mine / other for mine, other in zip(ours, theirs, strict=True)])
+
+
+def keep(settings: Settings, name: str, content: Mapping[str, Any]) -> Path:
+    """Write the figures to NAME.json among the reports; its path."""
+    path = settings.reports / f"{name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=2) + "\n")
+    return path

@@ -8,6 +8,7 @@ import hashlib
 import os
 import shutil
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from pydantic import ValidationError
 
 from drillyard.core.contract import CARD_FILE, MODEL_FILE, SAMPLES_FILE, ModelCard, ModelRef
 from drillyard.core.errors import ArtifactRefused, ModelNotFound, ServiceUnreachable
-from drillyard.core.settings import NO_TELEMETRY
+from drillyard.core.settings import NO_TELEMETRY, Settings
 
 # Beside the three: fraud/1 of another registry is another model, and must not be served in this one's place.
 ORIGIN_FILE = "origin.txt"
@@ -53,6 +54,11 @@ def fetch(ref: ModelRef, *, tracking_uri: str, cache: Path) -> LocalModel:
         shutil.rmtree(folder, ignore_errors=True)
         _download(exact, source, folder, tracking_uri)
     return verify(folder, exact)
+
+
+def fetch_all(refs: Iterable[ModelRef], settings: Settings) -> tuple[LocalModel, ...]:
+    """Each of them. Raises as `fetch` does."""
+    return tuple(fetch(ref, tracking_uri=settings.tracking_uri, cache=settings.models) for ref in refs)
 
 
 def verify(folder: Path, ref: ModelRef) -> LocalModel:

@@ -10,7 +10,7 @@ from typing import Any
 
 from drillyard.core.contract import Frozen
 from drillyard.core.settings import Settings
-from serving.artifact import LocalModel, fetch
+from serving.artifact import fetch_all
 from serving.recipes import ServeConfig
 
 METRICS_FOLDER = "metrics"  # below DRILLYARD_HOME
@@ -27,7 +27,7 @@ def model(arguments: Arguments) -> Any:
     from serving.app import model_application
 
     config, settings = arguments.config, Settings.from_env(os.environ)
-    (found,) = _fetched(config, settings)
+    (found,) = fetch_all(config.models, settings)
     return model_application(
         found,
         config,
@@ -42,13 +42,9 @@ def front(arguments: Arguments) -> Any:
     from serving.app import front_application
 
     config, settings = arguments.config, Settings.from_env(os.environ)
-    return front_application(_fetched(config, settings), config, metrics_folder=metrics_folder(settings))
+    return front_application(fetch_all(config.models, settings), config, metrics_folder=metrics_folder(settings))
 
 
 def metrics_folder(settings: Settings) -> Path:
     """Where the processes of one node count."""
     return settings.home / METRICS_FOLDER
-
-
-def _fetched(config: ServeConfig, settings: Settings) -> tuple[LocalModel, ...]:
-    return tuple(fetch(ref, tracking_uri=settings.tracking_uri, cache=settings.models) for ref in config.models)

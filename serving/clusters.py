@@ -12,9 +12,8 @@ from types import MappingProxyType
 from drillyard.core.contract import ModelRef
 from drillyard.core.settings import NO_TELEMETRY, QUIET_LIBRARIES
 from serving import haproxy
-from serving.environment import MODE, haproxy_places, message_limits, tuning
-from serving.grpc.routing import haproxy_edits
-from serving.recipes import FRONT, Autoscaling, ServeConfig
+from serving.environment import MODE, haproxy_places, message_limits, proxying, tuning
+from serving.recipes import Autoscaling, ServeConfig
 
 HOME = Path("/var/lib/drillyard")  # DRILLYARD_HOME: fetched models and counts
 RUN = Path("/run/drillyard")  # HAProxy's sockets and notes, and the log
@@ -73,7 +72,7 @@ def common_environment() -> Mapping[str, str]:
 def node_environment(config: ServeConfig) -> Mapping[str, str]:
     """What the nodes that serve have besides; the same for all recipes."""
     return {
-        **{key: value for key, value in tuning(config).items() if key not in NO_TELEMETRY},
+        **tuning(config),
         **MODE,
         "RAY_SERVE_HAPROXY_BINARY_PATH": str(WRAPPER),
         **haproxy_places(HAPROXY_FOLDER),
@@ -84,9 +83,7 @@ def node_environment(config: ServeConfig) -> Mapping[str, str]:
 
 def haproxy_wrapper(config: ServeConfig) -> str:
     """The text of WRAPPER: queue bounds, deadlines, gRPC routing and errors as on a laptop."""
-    listener = haproxy.Listener(host=config.host, port=config.port, grpc_port=config.grpc_port)
-    queue = haproxy.Queue(per_replica=config.max_ongoing_requests, timeout_s=config.queue_timeout_s)
-    routing = haproxy_edits(tuple(ref.name for ref in config.models), FRONT)
+    listener, queue, routing = proxying(config)
     return haproxy.script(
         HAPROXY_FOLDER, ERROR_PAGE, HAPROXY, queue, [*haproxy.listening(listener), _OPEN_HEALTH, *routing]
     )

@@ -34,10 +34,7 @@ def server_environment(
     haproxy = run_dir / FOLDER
     haproxy.mkdir()
     pem = tls.install(haproxy, config.tls_cert, config.tls_key) if config.tls_cert and config.tls_key else None
-    listener = Listener(host=config.host, port=config.port, grpc_port=config.grpc_port, pem=pem)
-    queue = Queue(per_replica=config.max_ongoing_requests, timeout_s=config.queue_timeout_s)
-    routing = haproxy_edits(tuple(ref.name for ref in config.models), FRONT)
-    tunable = tuning(config)
+    tunable = {**NO_TELEMETRY, **tuning(config)}
     stats_port, metrics_port, fallback_port, fallback_grpc_port = free_ports(4)  # else two servers on one machine meet
     return {
         **{key: value for key, value in tunable.items() if key not in present},
@@ -45,7 +42,7 @@ def server_environment(
         "SPT_NOENV": "1",  # ray renames its processes; without this it overwrites the environment that holds the mark
         "PYTHONPATH": ":".join(filter(None, (str(_PROJECT), present.get("PYTHONPATH")))),
         **MODE,
-        "RAY_SERVE_HAPROXY_BINARY_PATH": str(install(haproxy, haproxy_binary, listener, queue, routing)),
+        "RAY_SERVE_HAPROXY_BINARY_PATH": str(install(haproxy, haproxy_binary, *proxying(config, pem))),
         **haproxy_places(haproxy),
         "RAY_SERVE_HAPROXY_STATS_PORT": str(stats_port),
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(metrics_port),
@@ -60,10 +57,18 @@ def server_environment(
     }
 
 
+def proxying(config: ServeConfig, pem: Path | None = None) -> tuple[Listener, Queue, list[str]]:
+    """Where HAProxy listens, what it lets through, and the edits that route gRPC."""
+    return (
+        Listener(host=config.host, port=config.port, grpc_port=config.grpc_port, pem=pem),
+        Queue(per_replica=config.max_ongoing_requests, timeout_s=config.queue_timeout_s),
+        haproxy_edits(tuple(ref.name for ref in config.models), FRONT),
+    )
+
+
 def tuning(config: ServeConfig) -> dict[str, str]:
     """What may be set otherwise without harm."""
     return {
-        **NO_TELEMETRY,
         "RAY_SERVE_HAPROXY_NBTHREAD": "1",  # more threads than it needs take the replicas' cores
         "RAY_SERVE_HAPROXY_RETRIES": str(config.replays),
         # Inference is idempotent: a replay is safe. Answers are not replayed, whatever their code: a 503 or 504 asked

@@ -15,6 +15,7 @@ from serving.catalogue import DRIFT_BIN, DRIFT_EXPECTED, DRIFT_ROWS, INPUT_DRIFT
 from serving.cells import retire
 from serving.drift import stability_index
 
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"  # Prometheus' text format, as `exposition` writes it
 MIN_DRIFT_ROWS = 500  # with fewer, chance alone makes an index of more than (bins - 1) / 500 = 0.018
 
 _one_at_a_time = Lock()  # scrapes may overlap; one that meets a file half added would count it wrongly

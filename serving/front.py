@@ -16,7 +16,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException
 
 from drillyard.core.contract import ModelCard
-from serving.exposition import exposition
+from serving.exposition import CONTENT_TYPE, exposition
 from serving.grpc.front import FrontService
 from serving.grpc.service import InferenceService, Rpc
 from serving.grpc.tracing import traced_rpc
@@ -106,7 +106,7 @@ class Front(InferenceService):
 
     async def _exposition(self) -> Response:
         text = await asyncio.to_thread(exposition, self._metrics_folder, self._admin_socket)
-        return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
+        return Response(text, media_type=CONTENT_TYPE)
 
 
 def _admin_socket() -> Path | None:

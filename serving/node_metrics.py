@@ -17,9 +17,8 @@ from drillyard.core.settings import Settings
 from serving.builders import metrics_folder
 from serving.clusters import HAPROXY_FOLDER, NODE_METRICS_PORT
 from serving.environment import ADMIN_SOCKET
-from serving.exposition import exposition
+from serving.exposition import CONTENT_TYPE, exposition
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 METRICS_PATH, ALIVE_PATH = "/metrics", "/healthz"
 
 

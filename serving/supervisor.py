@@ -17,7 +17,7 @@ from drillyard.core import processes
 from drillyard.core.errors import DrillyardError, ServiceUnreachable
 from drillyard.core.settings import Settings
 from serving import logs, state
-from serving.artifact import LocalModel, fetch
+from serving.artifact import LocalModel, fetch_all
 from serving.environment import cluster_environment, haproxy_binary, server_environment
 from serving.grpc.probe import says_ready
 from serving.haproxy import FOLDER, SERVE_HOST
@@ -80,7 +80,7 @@ def supervise(
             else:
                 os.environ.update(cluster_environment(os.environ))
             with ThreadPoolExecutor(max_workers=1) as pool:
-                models_come = pool.submit(_fetch_all, config, settings)
+                models_come = pool.submit(fetch_all, config.models, settings)
                 _start_ray(config, settings, run_dir)
                 if models_come.done():
                     models_come.result()  # a model that cannot be had ends the start here, not after Serve's
@@ -120,10 +120,6 @@ def supervise(
         with _undisturbed():
             _take_down(config, run_dir, local=local)
             state.clear(settings, server)
-
-
-def _fetch_all(config: ServeConfig, settings: Settings) -> tuple[LocalModel, ...]:
-    return tuple(fetch(ref, tracking_uri=settings.tracking_uri, cache=settings.models) for ref in config.models)
 
 
 def _start_ray(config: ServeConfig, settings: Settings, run_dir: Path) -> None:

@@ -1,8 +1,9 @@
 """`drillyard k8s`: what of the Kubernetes manifests follows from code."""
 
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -42,10 +43,11 @@ def rendered() -> dict[str, str]:
     from designs.monitoring import kubernetes
     from serving import clusters
     from serving.haproxy import ERROR_PAGE
+    from serving.serve_config import serve_config
 
     models, found = designs.systems(), {}
     for name, make in clusters.RECIPES.items():
-        found[f"{_PLACES[name]}/generated/serve.yaml"] = _patch(make(*models))
+        found[f"{_PLACES[name]}/generated/serve.yaml"] = _patch(serve_config(make(*models)))
     config = clusters.small(*models).config
     found["base/generated/common.env"] = _env_file(clusters.common_environment())
     found["base/generated/node.env"] = _env_file(clusters.node_environment(config))
@@ -55,17 +57,12 @@ def rendered() -> dict[str, str]:
     return found | {f"components/monitoring/generated/{path}": text for path, text in monitoring.items()}
 
 
-def _patch(cluster: object) -> str:
+def _patch(config: dict[str, Any]) -> str:
     """A Kustomize patch of the RayService, which holds the Serve config as text."""
     import yaml
 
-    from serving.clusters import Cluster
-    from serving.serve_config import serve_config
-
-    assert isinstance(cluster, Cluster)
-    lines = yaml.safe_dump(serve_config(cluster), sort_keys=False).splitlines()
     head = f"apiVersion: ray.io/v1\nkind: RayService\nmetadata:\n  name: {SERVICE}\nspec:\n  serveConfigV2: |\n"
-    return _NOTE + head + "".join(f"    {line}\n" for line in lines)
+    return _NOTE + head + textwrap.indent(yaml.safe_dump(config, sort_keys=False), "    ")
 
 
 def _env_file(environment: Mapping[str, str]) -> str:

@@ -25,13 +25,14 @@ def run(command: Sequence[str], env: Mapping[str, str], timeout_s: float = 300) 
     started, peak = time.monotonic(), 0
     with subprocess.Popen(command, env=dict(env), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         root = psutil.Process(process.pid)
-        while process.poll() is None:
+        while True:
             peak = max(peak, _rss(root))
             if time.monotonic() - started > timeout_s:
                 process.terminate()
-            time.sleep(_LOOK_S)
+            with suppress(subprocess.TimeoutExpired):
+                output, said = process.communicate(timeout=_LOOK_S)
+                break
         elapsed_s = time.monotonic() - started
-        output, said = process.communicate()
     if process.returncode != 0:
         raise SystemExit(f"{' '.join(command)} failed ({process.returncode}):\n{said[-2000:]}")
     return Ran(elapsed_s=elapsed_s, peak_rss_bytes=peak, output=output)

@@ -7,7 +7,6 @@ python -m pipelines.bench_inprocess files INPUT OUTPUT THREADS        read from 
 import json
 import os
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Sequence
@@ -29,10 +28,7 @@ _BATCH_ROWS = 8192
 
 def main(words: Sequence[str]) -> None:
     what, source, output, threads = words[0], Path(words[1]), Path(words[2]), int(words[3])
-    with tempfile.TemporaryDirectory() as folder:
-        settings = Settings.from_env(os.environ)
-        path, _ = registry.fetch(ModelRef.parse("fraud"), settings, Path(folder))
-        graph = path.read_bytes()
+    _, graph = registry.read(ModelRef.parse("fraud"), Settings.from_env(os.environ))
     pa.set_cpu_count(threads)
     files = sorted(source.glob("*.parquet"))
     work: list[Any] = [_features(pq.read_table(path)) for path in files] if what == "sessions" else list(files)

@@ -11,7 +11,7 @@ from dataclasses import asdict, replace
 from functools import partial
 
 from drillyard.core import provenance
-from drillyard.core.benchmark import keep, ratio, say
+from drillyard.core.benchmark import alternating, keep, ratio, say
 from drillyard.core.settings import NO_TELEMETRY, QUIET_LIBRARIES, Settings
 from pipelines.bench_train import under_torchrun
 from pipelines.loop import KEEP_MEMORY
@@ -39,11 +39,9 @@ def main() -> None:
     )
     found = contenders(job)
     rates: dict[str, list[float]] = {name: [] for name in found}
-    for number in range(options.rounds):
-        names = list(found)
-        for name in names[number % len(names) :] + names[: number % len(names)]:
-            rates[name].append(found[name]())
-            say(f"round {number + 1}/{options.rounds}  {name:14} {rates[name][-1]:8.0f} images/s")
+    for number, name in alternating(list(found), options.rounds):
+        rates[name].append(found[name]())
+        say(f"round {number}/{options.rounds}  {name:14} {rates[name][-1]:8.0f} images/s")
     summary = ratios(rates)
     content = {**origin, "job": asdict(job), "images_per_s": rates, "ratios": summary}
     path = keep(settings, f"bench-parts-{job.recipe}", content)

@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from drillyard.core import provenance
-from drillyard.core.benchmark import keep, ratio, say
+from drillyard.core.benchmark import alternating, keep, ratio, say
 from drillyard.core.settings import NO_TELEMETRY, QUIET_LIBRARIES, Settings
 from pipelines import bench_children
 from pipelines.fraud.data import FEATURES
@@ -90,24 +90,21 @@ def _predict(
     """Rows a second of each contender by round, at 10x; and what each size took."""
     inputs = {times: _write(ground / f"input-{times}", rows * times) for times in TIMES}
     runs: dict[int, list[dict[str, Any]]] = {times: [] for times in TIMES}
-    rates: dict[str, list[float]] = {name: [] for name in ("all_outputs", "scores", "onnxruntime", "one_process")}
 
     def ours(times: int) -> float:
         runs[times].append(_drillyard(ground, env, inputs[times]))
         return float(runs[times][-1]["rows_per_s"])
 
-    contenders: list[tuple[str, Callable[[], float]]] = [
-        ("all_outputs", lambda: ours(COMPARED)),
-        ("scores", lambda: float(_drillyard(ground, env, inputs[COMPARED], *_SCORES)["rows_per_s"])),
-        ("onnxruntime", lambda: _in_process(ground, env, inputs[COMPARED], "sessions")),
-        ("one_process", lambda: _in_process(ground, env, inputs[COMPARED], "files")),
-    ]
-    for number in range(rounds):
-        turn = number % len(contenders)
-        # Each round starts with another contender, so that none always runs on the machine's better moments.
-        for name, measure in contenders[turn:] + contenders[:turn]:
-            rates[name].append(measure())
-            say(f"round {number + 1}/{rounds}  {name:12} {rates[name][-1]:10,.0f} rows/s")
+    contenders: dict[str, Callable[[], float]] = {
+        "all_outputs": lambda: ours(COMPARED),
+        "scores": lambda: float(_drillyard(ground, env, inputs[COMPARED], *_SCORES)["rows_per_s"]),
+        "onnxruntime": lambda: _in_process(ground, env, inputs[COMPARED], "sessions"),
+        "one_process": lambda: _in_process(ground, env, inputs[COMPARED], "files"),
+    }
+    rates: dict[str, list[float]] = {name: [] for name in contenders}
+    for number, name in alternating(list(contenders), rounds):
+        rates[name].append(contenders[name]())
+        say(f"round {number}/{rounds}  {name:12} {rates[name][-1]:10,.0f} rows/s")
     for times in TIMES:
         if times != COMPARED:
             ours(times)

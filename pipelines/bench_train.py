@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from drillyard.core import provenance
-from drillyard.core.benchmark import keep, ratio, say
+from drillyard.core.benchmark import alternating, keep, ratio, say
 from drillyard.core.settings import NO_TELEMETRY, QUIET_LIBRARIES, Settings
 from pipelines import loop
 from pipelines.cluster import ray_cluster
@@ -46,18 +46,16 @@ def main() -> None:
         channels_last=True,
     )
     naive = replace(fast, precision="fp32", channels_last=False)
-    rates: dict[str, list[float]] = {"ray": [], "torchrun": [], "naive": []}
+    contenders: dict[str, Callable[[], float]] = {
+        "ray": lambda: _ray(fast),
+        "torchrun": lambda: under_torchrun(fast, loop.KEEP_MEMORY),
+        "naive": lambda: under_torchrun(naive, {}),
+    }
+    rates: dict[str, list[float]] = {name: [] for name in contenders}
     with ray_cluster(settings):
-        for number in range(options.rounds):
-            contenders: list[tuple[str, Callable[[], float]]] = [
-                ("ray", lambda: _ray(fast)),
-                ("torchrun", lambda: under_torchrun(fast, loop.KEEP_MEMORY)),
-                ("naive", lambda: under_torchrun(naive, {})),
-            ]
-            # Each round starts with another contender, so that none always runs on the machine's better moments.
-            for name, measure in contenders[number % 3 :] + contenders[: number % 3]:
-                rates[name].append(measure())
-                say(f"round {number + 1}/{options.rounds}  {name:9} {rates[name][-1]:8.0f} images/s")
+        for number, name in alternating(list(contenders), options.rounds):
+            rates[name].append(contenders[name]())
+            say(f"round {number}/{options.rounds}  {name:9} {rates[name][-1]:8.0f} images/s")
     _report(rates, fast, settings, origin)
 
 

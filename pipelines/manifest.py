@@ -5,15 +5,14 @@ only when it is whole. So what is there is done: a run that was killed is contin
 a part that is scored twice replaces itself.
 """
 
-from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import ValidationError
 
 from drillyard.core.contract import Frozen
 from drillyard.core.errors import UsageError, brief
 from pipelines.fragments import Fragment
-from pipelines.storage import Storage, StoredFile, reaching
+from pipelines.storage import Storage, StoredFile
 
 MANIFEST = "_manifest.json"
 SUCCESS = "_SUCCESS"  # an empty file, as Hadoop and Spark leave it: every part is there
@@ -50,8 +49,7 @@ def claim(output: Storage, wanted: Manifest) -> tuple[Manifest, list[int]]:
     if raw is None:
         if there:
             raise _refused(output, f"an empty or new location; this one holds {output.shown(there[0].name)}")
-        with reaching(output.location):
-            output.put(MANIFEST, partial(_write, wanted.model_dump_json(indent=2)))
+        output.write(MANIFEST, wanted.model_dump_json(indent=2))
         return wanted, list(range(len(wanted.fragments)))
     found = _parse(output, raw)
     if reason := _difference(found, wanted):
@@ -65,7 +63,7 @@ def claim(output: Storage, wanted: Manifest) -> tuple[Manifest, list[int]]:
 
 def succeed(output: Storage) -> None:
     """Say that every part is there, and take away what interrupted runs have left."""
-    output.put(SUCCESS, partial(_write, ""))
+    output.write(SUCCESS, "")
     output.clean()
 
 
@@ -92,7 +90,3 @@ def _parse(output: Storage, raw: bytes) -> Manifest:
 
 def _refused(output: Storage, valid: str) -> UsageError:
     return UsageError("output", output.location, valid)
-
-
-def _write(text: str, stream: Any) -> None:
-    stream.write(text.encode())

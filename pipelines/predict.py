@@ -5,10 +5,8 @@ are missing on Ray Data actors (see manifest.py for why none is lost or made twi
 """
 
 import math
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from drillyard.core.contract import ModelCard, ModelRef
 from drillyard.core.errors import SourceError, UsageError
@@ -37,15 +35,6 @@ class Plan:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Progress:
-    """How far a run is."""
-
-    rows: int  # scored by this run
-    rows_todo: int  # by this run in all
-    elapsed_s: float  # since the first part was begun
-
-
-@dataclass(frozen=True, kw_only=True)
 class Scored:
     """What a run did."""
 
@@ -56,6 +45,9 @@ class Scored:
     @property
     def rows_per_s(self) -> float:
         return self.rows / self.scoring_s if self.scoring_s else 0.0
+
+
+_NOTHING = Scored(rows=0, parts=0, scoring_s=0.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +66,7 @@ def plan(request: Request, settings: Settings, say: Say = lambda _: None) -> Pla
     at, to = Storage.open("input", request.source), Storage.open("output", request.output)
     if f"{to.root}/".startswith(f"{at.root}/"):
         raise UsageError("output", request.output, "a location outside the input, of which scores would become a part")
-    card, graph = _model(request.model, settings)
+    card, graph = registry.read(request.model, settings)
     found = fragments.footers(at)
     say(f"{sum(footer.rows for footer in found):,} rows in {len(found)} files of {at.location}")
     wanted = Manifest(
@@ -92,21 +84,21 @@ def plan(request: Request, settings: Settings, say: Say = lambda _: None) -> Pla
     in_force, todo = manifest.claim(to, wanted)
     if done := len(in_force.fragments) - len(todo):
         say(f"{done} of {len(in_force.fragments)} parts are there already")
-    job = Job(source=at, output=to, manifest=in_force, inputs=inputs, graph=graph, threads=1)
+    job = Job(source=at, output=to, manifest=in_force, inputs=inputs, graph=graph)
     return Plan(job=job, todo=tuple(todo))
 
 
-def score(planned: Plan, *, workers: int, on_progress: Callable[[Progress], None] = lambda _: None) -> Scored:
+def score(planned: Plan, *, workers: int, on_progress: Callable[[Scored], None] = lambda _: None) -> Scored:
     """Make the missing parts on `workers` actors of one thread. Ray must be initialised.
 
     Raises SourceError naming the file that cannot be scored, or the place that cannot be written.
     """
-    scored = _make_parts(planned, workers, on_progress) if planned.todo else Scored(rows=0, parts=0, scoring_s=0.0)
+    scored = _make_parts(planned, workers, on_progress) if planned.todo else _NOTHING
     manifest.succeed(planned.job.output)
     return scored
 
 
-def _make_parts(planned: Plan, workers: int, on_progress: Callable[[Progress], None]) -> Scored:
+def _make_parts(planned: Plan, workers: int, on_progress: Callable[[Scored], None]) -> Scored:
     from ray.data import ActorPoolStrategy
 
     from pipelines import raydata
@@ -120,14 +112,14 @@ def _make_parts(planned: Plan, workers: int, on_progress: Callable[[Progress], N
         compute=ActorPoolStrategy(size=min(workers, len(planned.todo))),
         num_cpus=1,
     )
-    rows, count, begun, ended = 0, 0, math.inf, 0.0
+    scored, begun, ended = _NOTHING, math.inf, 0.0
     for line in lines.iter_rows():
         if line["reason"]:
             raise SourceError(line["file"], line["reason"], _REMEDY)
-        rows, count = rows + int(line["rows"]), count + 1
         begun, ended = min(begun, float(line["begun"])), max(ended, float(line["ended"]))
-        on_progress(Progress(rows=rows, rows_todo=planned.rows_todo, elapsed_s=ended - begun))
-    return Scored(rows=rows, parts=count, scoring_s=ended - begun)
+        scored = Scored(rows=scored.rows + int(line["rows"]), parts=scored.parts + 1, scoring_s=ended - begun)
+        on_progress(scored)
+    return scored
 
 
 def _outputs(card: ModelCard, wanted: Sequence[str]) -> tuple[str, ...]:
@@ -150,9 +142,3 @@ def _bind(card: ModelCard, found: Sequence[Footer], source: Storage, wanted: Man
     if len(bound) > 1:
         raise UsageError("input", source.location, "files with the same columns; these hold the inputs in several ways")
     return bound.pop()
-
-
-def _model(ref: ModelRef, settings: Settings) -> tuple[ModelCard, bytes]:
-    with tempfile.TemporaryDirectory() as folder:
-        path, card = registry.fetch(ref, settings, Path(folder))
-        return card, path.read_bytes()

@@ -172,13 +172,14 @@ def resolve(client: MlflowClient, ref: ModelRef) -> ModelRef:
 
 def read_card(ref: ModelRef, settings: Settings) -> ModelCard:
     """The card of a registered version."""
+    return read(ref, settings)[0]
+
+
+def read(ref: ModelRef, settings: Settings) -> tuple[ModelCard, bytes]:
+    """The card of a registered version, and its verified ONNX file. Raises ModelNotFound, ArtifactRefused."""
     with tempfile.TemporaryDirectory() as name:
-        return fetch(ref, settings, Path(name))[1]
-
-
-def fetch(ref: ModelRef, settings: Settings, target: Path) -> tuple[Path, ModelCard]:
-    """The verified ONNX file in a folder under `target`, and its card. Raises ModelNotFound, ArtifactRefused."""
-    return _fetch(resolve(tracking.connect(settings), ref), target)
+        path, card = _fetch(resolve(tracking.connect(settings), ref), Path(name))
+        return card, path.read_bytes()
 
 
 def _compare(challenger: ModelRef, champion: ModelRef, settings: Settings, say: Callable[[str], None]) -> Interval:

@@ -18,6 +18,7 @@ from pipelines.graph import predictor
 from pipelines.manifest import Manifest, part_name
 from pipelines.storage import Storage
 
+_THREADS = 1  # of an actor; more cores are more actors
 _READ_ROWS = 8192  # in memory at once, with their scores
 
 
@@ -30,16 +31,15 @@ class Job:
     manifest: Manifest
     inputs: tuple[Binding, ...]
     graph: bytes  # the ONNX file
-    threads: int
 
 
 class Scorer:
     """Called with numbers of parts; answers with what became of each."""
 
     def __init__(self, job: Job) -> None:
-        pa.set_cpu_count(job.threads)
+        pa.set_cpu_count(_THREADS)
         self._job = job
-        self._predict = predictor(job.graph, job.threads, job.manifest.outputs)
+        self._predict = predictor(job.graph, _THREADS, job.manifest.outputs)
         self._columns = [name for binding in job.inputs for name in binding.columns]
         self._columns += [name for name in job.manifest.keep if name not in self._columns]
 

@@ -9,7 +9,6 @@
 Columns have the names of the system's tensors; `truth` is what is true of a row.
 """
 
-import json
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, Literal
@@ -54,11 +53,9 @@ def write(dataset: Dataset, system: str, target: Storage, *, file_rows: int = FI
         parts[name] = {**split.inputs, TRUTH: split.truth}
     for name, arrays in parts.items():
         _write_part(name, arrays, target, file_rows)
-    found = {file.name: file for file in target.files()}
-    rows = {footer.file.name: footer.rows for footer in fragments.footers(target)}
-    files = {name: (rows[name], file.size_bytes) for name, file in found.items()}
+    files = _sizes(fragments.footers(target))
     description = Description(system=system, ref=dataset.ref, labels=dataset.labels, files=files)
-    target.put(DESCRIPTION, lambda stream: stream.write(description.model_dump_json(indent=2).encode()))
+    target.write(DESCRIPTION, description.model_dump_json(indent=2))
     target.clean()
     return description
 
@@ -98,20 +95,25 @@ def _write_part(part: str, arrays: Arrays, target: Storage, file_rows: int) -> N
             target.put(f"{part}/part-{number:05d}.parquet", save)
 
 
+def _sizes(found: Iterable[Footer]) -> dict[str, tuple[int, int]]:
+    """Rows and bytes of each file, by its name."""
+    return {footer.file.name: (footer.rows, footer.file.size_bytes) for footer in found}
+
+
 def _description(storage: Storage) -> Description:
     raw = storage.read(DESCRIPTION)
     if raw is None:
         raise SourceError(storage.location, f"holds no {DESCRIPTION}", _REMEDY)
     try:
-        return Description.model_validate(json.loads(raw))
-    except (ValueError, ValidationError) as error:
+        return Description.model_validate_json(raw)
+    except ValidationError as error:
         raise SourceError(storage.shown(DESCRIPTION), f"is not valid: {brief(error)}", _REMEDY) from error
 
 
 def _footers(storage: Storage, description: Description) -> dict[str, list[Footer]]:
     """By part. What is missing, new or of another size is named before training, not in the middle of it."""
     found = fragments.footers(storage)
-    actual = {footer.file.name: (footer.rows, footer.file.size_bytes) for footer in found}
+    actual = _sizes(found)
     wrong = [
         name
         for name, size in sorted({**description.files, **actual}.items())

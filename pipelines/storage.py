@@ -66,10 +66,6 @@ class Storage:
         """A file's name for people."""
         return f"{self.location}/{name}" if name else self.location
 
-    def below(self, name: str) -> "Storage":
-        """A folder of this location."""
-        return Storage(location=self.shown(name), filesystem=self.filesystem, root=self.path(name))
-
     def files(self, *, missing_ok: bool = False) -> list[StoredFile]:
         """The files here and in folders below, by name, without those that _ or . hides. Raises SourceError."""
         with reaching(self.location):
@@ -88,11 +84,16 @@ class Storage:
             with self.filesystem.open_input_stream(self.path(name)) as stream:
                 return stream.read()
 
+    def write(self, name: str, content: str) -> None:
+        """A small file, whole or not there (see put). Raises SourceError."""
+        with reaching(self.shown(name)):
+            self.put(name, lambda stream: stream.write(content.encode()))
+
     def put(self, name: str, write: Callable[[Any], None]) -> None:
         """Let `write` fill a file that appears under its name only when it is whole, and then replaces one there.
 
         A local move is atomic, and so is the copy within a bucket that stands for it on S3. A process that dies on the
-        way leaves a file in the folder for temporary ones, or an upload that nobody sees.
+        way leaves a file in the folder for temporary ones, or an upload that nobody sees. Raises OSError.
         """
         # No name is used twice: whoever was thought dead may still be writing.
         temporary = self.path(f"{TEMPORARY}/{uuid4().hex}")

@@ -192,7 +192,9 @@ class System:
     def load(self, dataset: str, settings: Settings, say: Callable[[str], None] = lambda _: None) -> Dataset:
         """The named data set, or the one in Parquet files at that location. Raises SourceError, UsageError."""
         if is_location(dataset):
-            return importlib.import_module("pipelines.shards").load(dataset, self.name, say)
+            from pipelines import shards
+
+            return shards.load(dataset, self.name, say)
         return self._module("data").load(dataset, settings, say)
 
     def calibrate(self, model: TrainableModel, dataset: Dataset) -> Threshold | None:

@@ -19,8 +19,9 @@ from urllib.parse import urlsplit
 from designs.monitoring import operations
 from designs.monitoring.promql import duration
 from designs.monitoring.rules import as_yaml
+from drillyard.core import programs
 from drillyard.core.budget import PERIOD_S
-from drillyard.core.errors import DrillyardError, ExitCode, UsageError
+from drillyard.core.errors import DrillyardError, UsageError
 
 HOST = "127.0.0.1"
 PROGRAM = "prometheus"
@@ -29,15 +30,6 @@ _RETENTION = duration(PERIOD_S + 86_400)  # of what budgets are given for, and a
 _EVERY = "5s"  # a drill of half a minute should show; a scrape costs the server some milliseconds
 _WITH_US = ("setpriv", "--pdeathsig", "TERM", "--")  # of util-linux: it then ends also when this process is killed
 _START_S, _END_S, _LOG_LINES = 30.0, 20.0, 10
-
-
-class PrometheusMissingError(DrillyardError):
-    """It is not installed."""
-
-    exit_code = ExitCode.UNREACHABLE
-
-    def __init__(self) -> None:
-        super().__init__(f"{PROGRAM} is not on PATH; install it: apt-get install prometheus")
 
 
 class PrometheusFailedError(DrillyardError):
@@ -77,11 +69,9 @@ def configuration(targets: Targets, rules: Path) -> dict[str, Any]:
 def running(folder: Path, *, targets: Targets, rules: str, port: int) -> "Iterator[subprocess.Popen[bytes]]":
     """Prometheus that answers at http://127.0.0.1:PORT, its data in `folder`; ended on leaving.
 
-    Raises PrometheusMissingError, UsageError (the port is taken) and PrometheusFailedError.
+    Raises ProgramMissing, UsageError (the port is taken) and PrometheusFailedError.
     """
-    program = shutil.which(PROGRAM)
-    if program is None:
-        raise PrometheusMissingError
+    program = programs.find(PROGRAM, "prometheus")
     _check_port(port)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "rules.yml").write_text(rules)

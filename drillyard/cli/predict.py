@@ -40,11 +40,11 @@ def predict(
         console.say("starting Ray")
         with ray_cluster(where), console.step("predict") as step:
             check_room(actors := workers or cpus())
+            rows_todo = planned.rows_todo
 
-            def on_progress(now: batch.Progress) -> None:
-                rate = now.rows / max(now.elapsed_s, 1e-9)
-                left_s = (now.rows_todo - now.rows) / max(rate, 1e-9)
-                step.update(now.rows, now.rows_todo, {"rows/s": f"{rate:,.0f}", "ETA": f"{left_s:.0f} s"})
+            def on_progress(now: batch.Scored) -> None:
+                left_s = (rows_todo - now.rows) / max(now.rows_per_s, 1e-9)
+                step.update(now.rows, rows_todo, {"rows/s": f"{now.rows_per_s:,.0f}", "ETA": f"{left_s:.0f} s"})
 
             scored = batch.score(planned, workers=actors, on_progress=on_progress)
     else:

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -13,6 +13,17 @@ from drillyard.core.settings import Settings
 def say(text: str) -> None:
     """A line of progress, on standard error."""
     sys.stderr.write(text + "\n")
+
+
+def alternating(contenders: Sequence[str], rounds: int) -> Iterator[tuple[int, str]]:
+    """Number of the round (from 1) and whose turn it is.
+
+    Each round starts with another contender, so that none always runs on the machine's better moments.
+    """
+    for number in range(rounds):
+        turn = number % len(contenders)
+        for name in (*contenders[turn:], *contenders[:turn]):
+            yield number + 1, name
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:

@@ -13,7 +13,7 @@ class ProgramMissing(DrillyardError):
     exit_code = ExitCode.UNREACHABLE
 
     def __init__(self, program: str, package: str) -> None:
-        super().__init__(f"the program {program} is not on this machine; install it: apt-get install {package}")
+        super().__init__(f"{program} is not on PATH; install it: apt-get install {package}")
         self.program, self.package = program, package
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from drillyard.core.contract import ModelCard, ModelRef
 from drillyard.core.errors import SourceError, UsageError
 from drillyard.core.settings import Settings
-from pipelines import manifest, predict
+from pipelines import manifest, predict, registry
 from pipelines.predict import Plan, Request
 from pipelines.scorer import Scorer
 from pipelines.storage import Storage
@@ -37,7 +37,7 @@ def models(tmp_path_factory) -> dict[int, tuple[ModelCard, bytes]]:
 @pytest.fixture
 def planner(models, settings: Settings, monkeypatch) -> Planner:
     """`predict.plan` with the tiny models in the registry's place."""
-    monkeypatch.setattr(predict, "_model", lambda ref, settings: models[ref.version or 1])
+    monkeypatch.setattr(registry, "read", lambda ref, settings: models[ref.version or 1])
 
     def plan(source: Path, output: Path, *, version: int = 1, keep: tuple[str, ...] = ("id",), **more: Any) -> Plan:
         ref = ModelRef(name="fraud", version=version)

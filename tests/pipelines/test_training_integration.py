@@ -92,9 +92,10 @@ def test_streaming_reaches_the_metric_of_training_in_memory(streamed, ray_local,
     assert [record.total_steps for record in found.records[-1:]] == [in_memory.records[-1].total_steps]
     assert len([record for record in found.records if record.validation_loss is not None]) == recipe.train.epochs
     value, expected = (
-        system.get("fraud").primary({"score": _scores(recipe, data, each.weights, data.test.inputs["features"])}, truth)
+        system.get("fraud").primary(
+            {"score": _scores(recipe, data, each.weights, data.test.inputs["features"])}, data.test.truth
+        )
         for each in (found, in_memory)
-        for truth in (data.test.truth,)
     )
     assert expected > 0.6  # or a model that learned nothing could pass
     assert value == pytest.approx(expected, abs=0.02)

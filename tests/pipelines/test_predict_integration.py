@@ -33,11 +33,13 @@ DRILLYARD = [sys.executable, "-c", "from drillyard.cli import main; main()"]
 def environment(tmp_path_factory) -> Iterator[dict[str, str]]:
     """Of a process with a registry of the tiny models and an S3 server."""
     home = tmp_path_factory.mktemp("home")
-    tiny_models.register_both(Settings.from_env({"DRILLYARD_HOME": str(home)}).tracking_uri, home / "source")
+    uri = Settings.from_env({"DRILLYARD_HOME": str(home)}).tracking_uri
+    tiny_models.register_both(uri, home / "source")
     with s3_server() as found, pytest.MonkeyPatch.context() as patch:
         for key, value in found.items():
             patch.setenv(key, value)
-        yield {**os.environ, "DRILLYARD_HOME": str(home)}
+        # MLflow leaves the address of whatever store a test before has used in this process's environment.
+        yield {**os.environ, "DRILLYARD_HOME": str(home), "MLFLOW_TRACKING_URI": uri}
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,34 @@ def demo(key: str, unit: str, place: str, says: str) -> FromResult:
     return _timing(key, unit, "demo", f"systems/{place}", says, "make demo")
 
 
+def drill(system: str) -> tuple[FromResult, ...]:
+    """The design's own drill, in the last demo."""
+    return (
+        demo("drill_p50_ms", "ms", f"{system}/drill/p50_ms", "median latency in the design's drill"),
+        demo("drill_p99_ms", "ms", f"{system}/drill/p99_ms", "p99 latency in the design's drill"),
+        demo("drill_offered_rps", "requests/s", f"{system}/drill/offered_rps", "load of that drill"),
+        demo("drill_errors_count", "requests", f"{system}/drill/errors", "failed requests of that drill"),
+    )
+
+
+def faults() -> tuple[FromResult, ...]:
+    """What the faults cost that every design of a served model speaks of."""
+    return (
+        fault("faults_requests_count", "requests", "kill-replica/requests", "requests asked during a fault"),
+        fault("kill_failed_count", "requests", "kill-replica/failed", "failed requests when a replica was killed"),
+        fault("kill_max_ms", "ms", "kill-replica/max_ms", "longest answer when a replica was killed"),
+        fault("kill_whole_s", "s", "kill-replica/whole_again_s", "time until the killed replica was replaced"),
+        fault("freeze_failed_count", "requests", "freeze-replica/failed", "failed requests when a replica froze"),
+        fault("freeze_max_ms", "ms", "freeze-replica/max_ms", "longest answer when a replica froze"),
+        fault("version_failed_count", "requests", "new-version/failed", "failed requests during a change of version"),
+        fault("version_max_ms", "ms", "new-version/max_ms", "longest answer during a change of version"),
+        fault(
+            "proxy_failed_count", "requests", "kill-haproxy/failed", "failed requests when the only proxy was killed"
+        ),
+        fault("proxy_whole_s", "s", "kill-haproxy/whole_again_s", "time until the proxy was back"),
+    )
+
+
 def fault(key: str, unit: str, place: str, says: str) -> FromResult:
     """Of the drill of a fault, `FAULT/FIELD`."""
     return _timing(key, unit, "bench-faults", f"faults/fault={place}", says, "make bench-faults")
@@ -18,6 +46,16 @@ def fault(key: str, unit: str, place: str, says: str) -> FromResult:
 def overload(key: str, unit: str, place: str, says: str) -> FromResult:
     """Of the drill beyond capacity."""
     return _timing(key, unit, "bench-overload", place, says, "make bench-overload")
+
+
+def beyond_capacity() -> tuple[FromResult, ...]:
+    """What is left at twice the capacity."""
+    return (
+        overload(
+            "overload_goodput_ratio", "", "bars/goodput_ratio", "goodput at twice the capacity over that at capacity"
+        ),
+        overload("refusal_p99_ms", "ms", "bars/refusal_p99_ms", "p99 of a refusal at twice the capacity"),
+    )
 
 
 def serve_cell(key: str, unit: str, place: str, says: str) -> FromResult:

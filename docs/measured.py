@@ -38,11 +38,8 @@ def training_ratios() -> str:
     """Ray Train against torchrun and against a naive loop."""
     content = _result("bench-train-base")
     rates = content["images_per_s"]
-    rows = [
-        [name.replace("_", " "), f"{r['median']:.2f}", f"{r['low']:.2f} to {r['high']:.2f}", str(r["n"]), str(r["bar"])]
-        for name, r in content["ratios"].items()
-    ]
-    medians = ", ".join(f"{name} {sorted(values)[len(values) // 2]:,.0f}" for name, values in rates.items())
+    rows = _ratios(content)
+    medians = ", ".join(f"{name} {median(values):,.0f}" for name, values in rates.items())
     return (
         table(["ratio of images/s", "median", "lowest to highest round", "rounds", "bar"], rows)
         + f"\n\nMedian images/s: {medians}. {_origin(content)}."
@@ -116,10 +113,7 @@ def when_measured(name: str, made: Callable[[], str]) -> str:
 def prediction() -> str:
     """Batch prediction against onnxruntime in process, and what each size took."""
     content = _result("bench-predict")
-    compared = []
-    for name, r in content["ratios"].items():
-        spread = [f"{r['median']:.2f}", f"{r['low']:.2f} to {r['high']:.2f}", str(r["n"]), str(r["bar"] or "")]
-        compared.append([name.replace("_", " "), *spread])
+    compared = _ratios(content)
     medians = ", ".join(
         f"{name.replace('_', ' ')} {median(rates):,.0f}" for name, rates in content["rows_per_s"].items()
     )
@@ -161,12 +155,9 @@ def faults() -> str:
     content = _result("bench-faults")
     rows = []
     for row in content["faults"]:
-        lost = f"{row['failed']} of {row['requests']}"
-        if row["error_counts"]:
-            lost += " (" + ", ".join(f"{count} {kind}" for kind, count in sorted(row["error_counts"].items())) + ")"
         latency = f"{row['p99_ms']:.0f} / {row['max_ms']:.0f}"
         times = [_seconds(row.get(key)) for key in ("detected_after_s", "recovered_after_s", "whole_again_s")]
-        rows.append([row["purpose"], lost, str(row["wrong_answers"]), latency, f"{row['disturbed_s']} s", *times])
+        rows.append([row["purpose"], _lost(row), str(row["wrong_answers"]), latency, f"{row['disturbed_s']} s", *times])
     head = ["fault", "failed requests", "wrong answers", "p99 / max, ms", "disturbed"]
     head += ["noticed after", "recovered after", "whole again after"]
     return f"{table(head, rows)}\n\n{content['rate_rps']:.0f} requests/s. {_origin(content)}"
@@ -177,13 +168,10 @@ def nodes() -> str:
     content = _result("bench-nodes")
     rows = []
     for row in content["serving"]:
-        lost = f"{row['failed']} of {row['requests']}"
-        if row["error_counts"]:
-            lost += " (" + ", ".join(f"{count} {kind}" for kind, count in sorted(row["error_counts"].items())) + ")"
         again = f"{row['replicas_placed_again']} of {row['replicas']}"
         times = [_seconds(row.get(key)) for key in ("whole_again_s", "recovered_after_s")]
         latency = f"{row['p99_ms']:.0f} / {row['max_ms']:.0f}"
-        rows.append([row["purpose"], lost, latency, f"{row['disturbed_s']} s", again, *times])
+        rows.append([row["purpose"], _lost(row), latency, f"{row['disturbed_s']} s", again, *times])
     head = ["fault", "failed requests", "p99 / max, ms", "disturbed", "replicas placed again"]
     served = table([*head, "whole again after", "recovered after"], rows)
     runs = content["training"]
@@ -210,6 +198,23 @@ def issue_results() -> str:
             head = [f"`{issue['issue']}`", issue["verdict"]] if place == 0 else ["", ""]
             rows.append([*head, figure["words"], *cells])
     return f"{table(['issue', 'verdict', 'figure', 'broken', 'mended'], rows)}\n\n{_origin(content)}"
+
+
+def _ratios(content: Any) -> list[list[str]]:
+    """Each ratio with its spread over the rounds, and its bar if it has one."""
+    return [
+        [
+            *(name.replace("_", " "), f"{found['median']:.2f}", f"{found['low']:.2f} to {found['high']:.2f}"),
+            *(str(found["n"]), str(found["bar"] or "")),
+        ]
+        for name, found in content["ratios"].items()
+    ]
+
+
+def _lost(row: Any) -> str:
+    """How many requests of a drill failed, and of what."""
+    kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(row["error_counts"].items()))
+    return f"{row['failed']} of {row['requests']}" + (f" ({kinds})" if kinds else "")
 
 
 def _seconds(value: float | None) -> str:

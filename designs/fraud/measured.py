@@ -1,6 +1,6 @@
 """What was measured for the fraud design, and where its results lie."""
 
-from designs.benchmarks import demo, fault, serve_cell, twin
+from designs.benchmarks import drill, faults, serve_cell, twin
 from designs.evidence import Claim, FromResult, Source
 
 _MODEL = ("pipelines/fraud/model.py", "pipelines/fraud/recipes.py::base", "pipelines/fraud/data.py::read_csv")
@@ -106,26 +106,14 @@ QUALITY: tuple[Source, ...] = (
 
 SERVING: tuple[Source, ...] = (
     *twin("fraud"),
-    demo("drill_p50_ms", "ms", "fraud/drill/p50_ms", "median latency in the design's drill"),
-    demo("drill_p99_ms", "ms", "fraud/drill/p99_ms", "p99 latency in the design's drill"),
-    demo("drill_offered_rps", "requests/s", "fraud/drill/offered_rps", "load of that drill"),
-    demo("drill_errors_count", "requests", "fraud/drill/errors", "failed requests of that drill"),
+    *drill("fraud"),
     serve_cell(
         "cpu_us_per_request",
         "us",
         "drillyard-2/one row/16/cpu_us_per_request",
         "CPU time of a request, proxy included: two replicas, sixteen connections",
     ),
-    fault("faults_requests_count", "requests", "kill-replica/requests", "requests asked during a fault"),
-    fault("kill_failed_count", "requests", "kill-replica/failed", "failed requests when a replica was killed"),
-    fault("kill_max_ms", "ms", "kill-replica/max_ms", "longest answer when a replica was killed"),
-    fault("kill_whole_s", "s", "kill-replica/whole_again_s", "time until the killed replica was replaced"),
-    fault("freeze_failed_count", "requests", "freeze-replica/failed", "failed requests when a replica froze"),
-    fault("freeze_max_ms", "ms", "freeze-replica/max_ms", "longest answer when a replica froze"),
-    fault("version_failed_count", "requests", "new-version/failed", "failed requests during a change of version"),
-    fault("version_max_ms", "ms", "new-version/max_ms", "longest answer during a change of version"),
-    fault("proxy_failed_count", "requests", "kill-haproxy/failed", "failed requests when the only proxy was killed"),
-    fault("proxy_whole_s", "s", "kill-haproxy/whole_again_s", "time until the proxy was back"),
+    *faults(),
 )
 
 CLAIMS: tuple[Source, ...] = (

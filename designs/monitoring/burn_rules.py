@@ -17,9 +17,8 @@ BAD_SHARE = "drillyard:slo_bad:ratio_rate"  # and the window
 ALLOWED = "drillyard:slo_allowed:ratio"
 LEFT = "drillyard:slo_budget_left:ratio"
 PROMISED = "drillyard:slo_latency:seconds"
-WINDOWS_S = tuple(
-    sorted({window for rule in WORKBOOK for window in (rule.short_s, rule.long_s)} | {float(budget.PERIOD_S)})
-)
+ALERT_WINDOWS_S = tuple(sorted({window_s for rule in WORKBOOK for window_s in (rule.short_s, rule.long_s)}))
+WINDOWS_S = (*ALERT_WINDOWS_S, float(budget.PERIOD_S))
 _LONG_S = tuple(window_s for window_s in WINDOWS_S if window_s > 86_400)  # of these each look reads days of counts,
 _LONG_EVERY_S = 120  # so there are few; more than 5 minutes apart, an alert would not see them
 _SHORT_S = tuple(window_s for window_s in WINDOWS_S if window_s not in _LONG_S)

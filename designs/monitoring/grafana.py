@@ -9,11 +9,11 @@ from typing import Any, Literal
 
 from drillyard.core.contract import Frozen
 
-COLUMNS = 24  # of Grafana's grid
+COLUMNS, HEIGHT = 24, 8  # of Grafana's grid, and of a panel in it
 SCHEMA_VERSION = 38  # of Grafana 10.1; later ones bring it up to date when they load it
 SOURCE = {"type": "prometheus", "uid": "${source}"}  # whichever Prometheus is chosen at the top of the page
 
-Unit = Literal["short", "percentunit", "s", "reqps", "rps", "none"]
+Unit = Literal["short", "percentunit", "s", "reqps"]
 
 
 class Query(Frozen):
@@ -32,7 +32,6 @@ class Panel(Frozen):
     unit: Unit = "short"
     kind: Literal["timeseries", "stat"] = "timeseries"
     width: int = 8  # of COLUMNS
-    height: int = 8
     least: float | None = 0.0  # of the axis; None: as the values are
 
 
@@ -46,7 +45,6 @@ class Row(Frozen):
 class Variable(Frozen):
     """A choice at the top of the page: all values that a label has."""
 
-    name: str
     metric: str
     label: str
 
@@ -90,8 +88,8 @@ _SOURCES = {"name": "source", "label": "Prometheus", "type": "datasource", "quer
 
 def _variable(variable: Variable) -> dict[str, Any]:
     return {
-        "name": variable.name,
-        "label": variable.name,
+        "name": variable.label,
+        "label": variable.label,
         "type": "query",
         "datasource": SOURCE,
         "query": variable.query,
@@ -118,13 +116,13 @@ def _panels(rows: tuple[Row, ...]) -> list[dict[str, Any]]:
                 "panels": [],
             }
         )
-        x, y, line = 0, y + 1, 0
+        x, y = 0, y + 1
         for panel in row.panels:
             if x + panel.width > COLUMNS:
-                x, y, line = 0, y + line, 0
+                x, y = 0, y + HEIGHT
             found.append(_panel(panel, next(ids), x, y))
-            x, line = x + panel.width, max(line, panel.height)
-        y += line
+            x += panel.width
+        y += HEIGHT
     return found
 
 
@@ -138,7 +136,7 @@ def _panel(panel: Panel, number: int, x: int, y: int) -> dict[str, Any]:
         "title": panel.title,
         "description": panel.says,
         "datasource": SOURCE,
-        "gridPos": {"x": x, "y": y, "w": panel.width, "h": panel.height},
+        "gridPos": {"x": x, "y": y, "w": panel.width, "h": HEIGHT},
         "targets": [_target(query, chr(ord("A") + i), panel.kind) for i, query in enumerate(panel.queries)],
         "fieldConfig": {"defaults": defaults, "overrides": []},
         "options": _OPTIONS[panel.kind],

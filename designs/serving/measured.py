@@ -1,6 +1,6 @@
 """What was measured of the serving tier, and where its results lie."""
 
-from designs.benchmarks import fault, overload, serve_cell, serve_ratio, twin
+from designs.benchmarks import beyond_capacity, fault, faults, serve_cell, serve_ratio, twin
 from designs.evidence import Claim, Source
 
 SERVERS: tuple[Source, ...] = (
@@ -56,20 +56,10 @@ SERVERS: tuple[Source, ...] = (
 
 FAULTS: tuple[Source, ...] = (
     *twin("fraud"),
-    fault("faults_requests_count", "requests", "kill-replica/requests", "requests asked during a fault"),
-    fault("kill_failed_count", "requests", "kill-replica/failed", "failed when a replica was killed"),
-    fault("kill_max_ms", "ms", "kill-replica/max_ms", "longest answer when a replica was killed"),
-    fault("kill_whole_s", "s", "kill-replica/whole_again_s", "until the killed replica was replaced"),
-    fault("freeze_failed_count", "requests", "freeze-replica/failed", "failed when a replica froze"),
-    fault("freeze_max_ms", "ms", "freeze-replica/max_ms", "longest answer when a replica froze"),
+    *faults(),
     fault("controller_failed_count", "requests", "kill-controller/failed", "failed when the controller was killed"),
     fault("controller_max_ms", "ms", "kill-controller/max_ms", "longest answer when the controller was killed"),
-    fault("version_failed_count", "requests", "new-version/failed", "failed during a change of version"),
-    fault("version_max_ms", "ms", "new-version/max_ms", "longest answer during a change of version"),
-    fault("proxy_failed_count", "requests", "kill-haproxy/failed", "failed when the only proxy was killed"),
-    fault("proxy_whole_s", "s", "kill-haproxy/whole_again_s", "until the proxy was back"),
-    overload("overload_goodput_ratio", "", "bars/goodput_ratio", "goodput at twice the capacity over that at capacity"),
-    overload("refusal_p99_ms", "ms", "bars/refusal_p99_ms", "p99 of a refusal at twice the capacity"),
+    *beyond_capacity(),
 )
 
 CLAIMS: tuple[Source, ...] = (

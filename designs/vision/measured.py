@@ -1,6 +1,6 @@
 """What was measured for the image design, and where its results lie."""
 
-from designs.benchmarks import demo, overload, serve_cell, serve_ratio, twin
+from designs.benchmarks import beyond_capacity, demo, drill, overload, serve_cell, serve_ratio, twin
 from designs.evidence import Claim, FromResult, Source
 
 _MODEL = "pipelines/vision/model.py"
@@ -108,10 +108,7 @@ TRAINING: tuple[Source, ...] = (
 
 SERVING: tuple[Source, ...] = (
     *twin("vision"),
-    demo("drill_p50_ms", "ms", "vision/drill/p50_ms", "median latency in the design's drill"),
-    demo("drill_p99_ms", "ms", "vision/drill/p99_ms", "p99 latency in the design's drill"),
-    demo("drill_offered_rps", "requests/s", "vision/drill/offered_rps", "load of that drill"),
-    demo("drill_errors_count", "requests", "vision/drill/errors", "failed requests of that drill"),
+    *drill("vision"),
     serve_cell(
         "cpu_us_per_request",
         "us",
@@ -147,8 +144,7 @@ SERVING: tuple[Source, ...] = (
         "the same with one image a request",
     ),
     overload("capacity_rps", "requests/s", "capacity_rps", "capacity of one replica, one image a request"),
-    overload("overload_goodput_ratio", "", "bars/goodput_ratio", "goodput at twice the capacity over that at capacity"),
-    overload("refusal_p99_ms", "ms", "bars/refusal_p99_ms", "p99 of a refusal at twice the capacity"),
+    *beyond_capacity(),
 )
 
 CLAIMS: tuple[Source, ...] = (

@@ -1,6 +1,6 @@
 """A running drill: what callers saw, beside what the server says of itself."""
 
-from designs.monitoring.dashboards.parts import RATE, percent, quantile, query, rate
+from designs.monitoring.dashboards.parts import RATE, number, percent, quantile, query, rate
 from designs.monitoring.grafana import Dashboard, Panel, Row, Variable
 from loadtests.generator import exporter as exported
 from serving.catalogue import LATENCY, REQUESTS
@@ -18,43 +18,35 @@ def drill() -> Dashboard:
         uid="drillyard-drill",
         title="drillyard: drill",
         says="A drill run with --metrics-port: what callers saw, in one picture with the server's own figures.",
-        variables=(Variable(name="drill", metric=exported.SENT.name, label="drill"),),
+        variables=(Variable(metric=exported.SENT.name, label="drill"),),
         span="now-5m",
         refresh="5s",
         rows=(
             Row(
                 title="The drill",
                 panels=(
-                    Panel(
-                        title="Budget left",
-                        says="Of the whole drill's error budget; below 0 it is overdrawn.",
-                        queries=(query(f"{exported.BUDGET_LEFT.name}{{{of}}}", "{{drill}} {{model}}"),),
-                        unit="percentunit",
-                        kind="stat",
-                        width=6,
+                    number(
+                        "Budget left",
+                        "Of the whole drill's error budget; below 0 it is overdrawn.",
+                        query(f"{exported.BUDGET_LEFT.name}{{{of}}}", "{{drill}} {{model}}"),
+                        "percentunit",
                         least=None,
                     ),
-                    Panel(
-                        title="Time",
-                        says="Since the first intended send.",
-                        queries=(query(f"{exported.ELAPSED.name}{{{of}}}", "{{drill}}"),),
-                        unit="s",
-                        kind="stat",
-                        width=6,
+                    number(
+                        "Time",
+                        "Since the first intended send.",
+                        query(f"{exported.ELAPSED.name}{{{of}}}", "{{drill}}"),
+                        "s",
                     ),
-                    Panel(
-                        title="Sent",
-                        says="Requests so far, those dropped for want of room in the generator among them.",
-                        queries=(query(f"{exported.SENT.name}{{{of}}}", "{{drill}}"),),
-                        kind="stat",
-                        width=6,
+                    number(
+                        "Sent",
+                        "Requests so far, those dropped for want of room in the generator among them.",
+                        query(f"{exported.SENT.name}{{{of}}}", "{{drill}}"),
                     ),
-                    Panel(
-                        title="Ended, by outcome",
-                        says="ok, slow (right, but later than promised) and error.",
-                        queries=(query(f"{exported.REQUESTS.name}{{{of}}}", "{{outcome}}"),),
-                        kind="stat",
-                        width=6,
+                    number(
+                        "Ended, by outcome",
+                        "ok, slow (right, but later than promised) and error.",
+                        query(f"{exported.REQUESTS.name}{{{of}}}", "{{outcome}}"),
                     ),
                 ),
             ),

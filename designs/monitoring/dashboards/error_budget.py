@@ -4,27 +4,25 @@ from designs.monitoring import burn_rules
 from designs.monitoring.dashboards.parts import query
 from designs.monitoring.grafana import Dashboard, Panel, Row, Variable
 from designs.monitoring.promql import duration
-from drillyard.core.burn import WORKBOOK
 
 
 def error_budget() -> Dashboard:
     """How much of each promise's budget is left, how fast it burns, and which alerts fire."""
     of = 'design=~"$design"'
     names = "{{design}} {{objective}}"
-    windows_s = sorted({window_s for rule in WORKBOOK for window_s in (rule.short_s, rule.long_s)})
     rates = tuple(
         Panel(
             title=f"Burn rate over {duration(window_s)}",
             says="Bad requests over those that the promise allows; at 1 the budget of 30 days is gone after 30 days.",
             queries=(query(f"{burn_rules.recorded(window_s)}{{{of}}} / ({burn_rules.ALLOWED}{{{of}}} > 0)", names),),
         )
-        for window_s in windows_s
+        for window_s in burn_rules.ALERT_WINDOWS_S
     )
     return Dashboard(
         uid="drillyard-error-budget",
         title="drillyard: error budget",
         says="The promises of designs/*/design.py, by the rules that `drillyard observe rules` makes of them.",
-        variables=(Variable(name="design", metric=burn_rules.ALLOWED, label="design"),),
+        variables=(Variable(metric=burn_rules.ALLOWED, label="design"),),
         span="now-6h",
         rows=(
             Row(

@@ -1,6 +1,6 @@
 """What the dashboards' expressions are made of."""
 
-from designs.monitoring.grafana import Query
+from designs.monitoring.grafana import Panel, Query, Unit
 
 RATE = "[$__rate_interval]"  # Grafana's: wide enough for the scrapes, as narrow as the picture allows
 QUANTILES = ("0.5", "0.9", "0.99")
@@ -24,3 +24,8 @@ def quantile(which: str, name: str, matcher: str, by: str) -> str:
 def percent(which: str) -> str:
     """0.99 is p99."""
     return f"p{float(which) * 100:g}"
+
+
+def number(title: str, says: str, value: Query, unit: Unit = "short", *, least: float | None = 0.0) -> Panel:
+    """The last value, a quarter of a line wide."""
+    return Panel(title=title, says=says, queries=(value,), unit=unit, kind="stat", width=6, least=least)

@@ -15,7 +15,7 @@ def serving() -> Dashboard:
         uid="drillyard-serving",
         title="drillyard: serving",
         says="One server, from its own counts.",
-        variables=(Variable(name="model", metric=_REQUESTS, label="model"),),
+        variables=(Variable(metric=_REQUESTS, label="model"),),
         rows=(_answers(), _replicas(), _versions()),
     )
 

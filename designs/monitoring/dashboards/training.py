@@ -1,7 +1,7 @@
 """A training run as it goes; MLflow keeps the whole of it, and Ray brings dashboards of its own metrics."""
 
-from designs.monitoring.dashboards.parts import query
-from designs.monitoring.grafana import Dashboard, Panel, Query, Row, Unit, Variable
+from designs.monitoring.dashboards.parts import number, query
+from designs.monitoring.grafana import Dashboard, Panel, Query, Row, Variable
 from drillyard.core.metric import ExportedMetric
 from pipelines import exporter as exported
 
@@ -12,16 +12,16 @@ def training() -> Dashboard:
         uid="drillyard-training",
         title="drillyard: training",
         says="A run of `drillyard train --metrics-port`; MLflow keeps the whole of it.",
-        variables=(Variable(name="system", metric=exported.PROGRESS.name, label="system"),),
+        variables=(Variable(metric=exported.PROGRESS.name, label="system"),),
         refresh="5s",
         rows=(
             Row(
                 title="The run",
                 panels=(
-                    _number("Done", "Share of all steps.", exported.PROGRESS, "percentunit"),
-                    _number("Epoch", "From 1.", exported.EPOCH),
-                    _number("Time in the loop", "Over restarts.", exported.ELAPSED, "s"),
-                    _number("Rows a second", "Over all workers.", exported.SAMPLES),
+                    number("Done", "Share of all steps.", _of(exported.PROGRESS, ""), "percentunit"),
+                    number("Epoch", "From 1.", _of(exported.EPOCH, "")),
+                    number("Time in the loop", "Over restarts.", _of(exported.ELAPSED, ""), "s"),
+                    number("Rows a second", "Over all workers.", _of(exported.SAMPLES, "")),
                     Panel(
                         title="Loss",
                         says="On the training slice, and on validation at the end of an epoch.",
@@ -38,7 +38,3 @@ def training() -> Dashboard:
 
 def _of(metric: ExportedMetric, word: str) -> Query:
     return query(f'{metric.name}{{system=~"$system"}}', f"{{{{system}}}} {{{{recipe}}}} {word}".strip())
-
-
-def _number(title: str, says: str, metric: ExportedMetric, unit: Unit = "short") -> Panel:
-    return Panel(title=title, says=says, queries=(_of(metric, ""),), unit=unit, kind="stat", width=6)

@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 def kept_up(measure: Callable[[], DrillResult], say: Say) -> DrillResult:
     """The first drill whose generator kept up, or the last of four. Raises InvalidMeasurement as the last one did."""
-    return taken(measure, say, spoilt=_late)
+    return taken(measure, say, spoilt=late)
 
 
 def undisturbed(measure: Callable[[], T], say: Say) -> T:
@@ -60,7 +60,8 @@ def _stolen(measured: tuple[T, float]) -> str:
     return f"others took {share:.0%} of this machine's cores meanwhile" if share > MAX_STEAL_SHARE else ""
 
 
-def _late(result: DrillResult) -> str:
+def late(result: DrillResult) -> str:
+    """Why the figures are the generator's own, or nothing."""
     if not fell_behind(result.late_sends, result.requests):
         return ""
     return (

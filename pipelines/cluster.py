@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from drillyard.core import processes
+from drillyard.core import processes, secret
 from drillyard.core.errors import ServiceUnreachable, UsageError
 from drillyard.core.processes import MARK
 from drillyard.core.settings import NO_TELEMETRY, Settings
@@ -64,9 +64,7 @@ def check_room(workers: int) -> bool:
 
 
 def _start(folder: Path, object_store_bytes: int) -> None:
-    token = folder / "token"
-    token.touch(mode=0o600)
-    token.write_text(secrets.token_hex(32))
+    token = secret.write(folder / "token", secrets.token_hex(32))
     os.environ.update(
         {
             MARK: str(folder),

@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
+from drillyard.core import secret
 from drillyard.core.ports import free_ports
 from drillyard.core.processes import MARK
 from drillyard.core.settings import NO_TELEMETRY
@@ -28,9 +29,7 @@ def server_environment(
     Writes HAProxy's wrapper, its certificate with the private key, and Ray's token into `run_dir`, which must be
     private (mode 0700).
     """
-    token = run_dir / "token"
-    token.write_text(secrets.token_hex(32))
-    token.chmod(0o600)
+    token = secret.write(run_dir / "token", secrets.token_hex(32))
     haproxy = run_dir / FOLDER
     haproxy.mkdir()
     pem = tls.install(haproxy, config.tls_cert, config.tls_key) if config.tls_cert and config.tls_key else None

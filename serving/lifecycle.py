@@ -9,7 +9,6 @@ id: by the supervisor when it ends, or by the next command after it was killed.
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from drillyard.core import ports
 from drillyard.core.contract import Frozen
 from drillyard.core.errors import DrillyardError, ExitCode, UsageError
 from drillyard.core.settings import Settings
@@ -140,16 +140,9 @@ def check_can_start(config: ServeConfig, settings: Settings) -> None:
 
 
 def _check_port(option: str, host: str, port: int) -> None:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as HAProxy does; TIME_WAIT is not "taken"
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            expected = f"an address and port this process may listen on ({error.strerror})"
-            raise UsageError(
-                f"host:{option}", f"{host}:{port}", f"{expected}; choose with --host and --{option}"
-            ) from None
+    if reason := ports.refusal(host, port):
+        expected = f"an address and port this process may listen on ({reason})"
+        raise UsageError(f"host:{option}", f"{host}:{port}", f"{expected}; choose with --host and --{option}")
 
 
 def _wait_until_ready(

@@ -5,7 +5,6 @@ https://prometheus.io/docs/prometheus/2.42/configuration/configuration/ has the 
 """
 
 import shutil
-import socket
 import subprocess
 import time
 import urllib.request
@@ -19,7 +18,7 @@ from urllib.parse import urlsplit
 from designs.monitoring import operations
 from designs.monitoring.promql import duration
 from designs.monitoring.rules import as_yaml
-from drillyard.core import programs
+from drillyard.core import ports, programs
 from drillyard.core.budget import PERIOD_S
 from drillyard.core.errors import DrillyardError, UsageError
 
@@ -72,7 +71,8 @@ def running(folder: Path, *, targets: Targets, rules: str, port: int) -> "Iterat
     Raises ProgramMissing, UsageError (the port is taken) and PrometheusFailedError.
     """
     program = programs.find(PROGRAM, "prometheus")
-    _check_port(port)
+    if reason := ports.refusal(HOST, port):
+        raise UsageError("--port", port, f"a free port of {HOST} ({reason})")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "rules.yml").write_text(rules)
     config, log = folder / "prometheus.yml", folder / "prometheus.log"
@@ -97,15 +97,6 @@ def watch(child: "subprocess.Popen[bytes]", folder: Path) -> None:
     """Until it is interrupted. Raises PrometheusFailedError when Prometheus ends by itself."""
     code = child.wait()
     raise PrometheusFailedError(f"prometheus ended with {code}; {_tail(folder / 'prometheus.log')}")
-
-
-def _check_port(port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as Prometheus does
-        try:
-            probe.bind((HOST, port))
-        except OSError as error:
-            raise UsageError("--port", port, f"a free port of {HOST} ({error.strerror})") from None
 
 
 def _wait_until_ready(child: "subprocess.Popen[bytes]", port: int, log: Path) -> None:

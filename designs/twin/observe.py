@@ -11,9 +11,8 @@ from drillyard.core.load import ClosedLoad, Load
 from drillyard.core.slo import DrillPlan, DrillResult, Slo
 from loadtests.chaos.target import Target
 from loadtests.generator.progress import Progress
-from loadtests.judge.verdict import fell_behind
 from loadtests.launch import run_drill
-from loadtests.steady import undisturbed
+from loadtests.steady import late, undisturbed
 
 
 class Observation(Frozen):
@@ -61,9 +60,8 @@ class Observer:
         before_ms = reference_ms()
         result = run_drill(plan, url=self.target.url, samples=self._samples, out=self._out, on_progress=on_progress)
         slow_ms = (before_ms + reference_ms()) / 2
-        if fell_behind(result.late_sends, result.requests):
-            late = f"{result.late_sends} of {result.requests} sends were late"
-            raise InvalidMeasurement(f"{load.words}: the generator fell behind, {late}")
+        if why := late(result):
+            raise InvalidMeasurement(why)
         if len(readings) < 2:
             raise InvalidMeasurement(f"{load.words}: the drill was too short for its costs to be read")
         found = _observation(result, readings, slow_ms)

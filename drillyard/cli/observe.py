@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from drillyard.cli.console import Console, JsonOption, QuietOption, settings, write_json
+from drillyard.core import secret
 
 app = typer.Typer(help="Alert on the designs' promises, and look at what runs.", no_args_is_help=True)
 
@@ -119,9 +120,8 @@ def _kept(key: str | None, path: Path) -> Iterator[Path | None]:
         yield None
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.touch(mode=0o600)
+    secret.write(path, key)
     try:
-        path.write_text(key)
         yield path
     finally:
         path.unlink()

@@ -1,12 +1,23 @@
-"""Ports of loopback for what starts seconds later."""
+"""Ports to listen on: whether one may be had, and free ones of loopback for what starts seconds later."""
 
 import random
 import socket
 from contextlib import ExitStack, suppress
 
 
+def refusal(host: str, port: int) -> str | None:
+    """Why this process may not listen there now; None when it may."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do; TIME_WAIT is not "taken"
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            return error.strerror
+    return None
+
+
 def free_port() -> int:
-    """One such port."""
+    """One port as `free_ports` finds them."""
     return free_ports(1)[0]
 
 

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from drillyard.stack import secret
+from drillyard.core import secret
 
 _DAYS = 3650  # it is made anew with each start; the clock may be wrong by years
 

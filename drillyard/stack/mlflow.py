@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from drillyard.core import ports
 from drillyard.core.errors import UsageError
 from drillyard.core.settings import NO_TELEMETRY, QUIET_LIBRARIES
 from drillyard.stack.server import Server, running
@@ -22,8 +23,8 @@ def mlflow(folder: Path, port: int, stores: Mapping[str, str]) -> Iterator["subp
     in its log that `mlflow db upgrade` must come first.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    if _answers(port):
-        raise UsageError("port", port, "one on which nothing answers yet")
+    if reason := ports.refusal(_HOST, port):
+        raise UsageError("port", port, f"a free port of {_HOST} ({reason})")
     server = Server(
         name="MLflow",
         # The stores' addresses come by the environment: as arguments every user would see them.

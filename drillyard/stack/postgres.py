@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from drillyard.core import ports, programs
+from drillyard.core import ports, programs, secret
 from drillyard.core.errors import ServiceUnreachable, UsageError
-from drillyard.stack import secret
 from drillyard.stack.server import Server, as_user, running
 
 PACKAGE = "postgresql"

@@ -16,8 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from drillyard.core import ports, programs
-from drillyard.stack import secret
+from drillyard.core import ports, programs, secret
 from drillyard.stack.server import Server, running
 
 _HOST, BUCKET = "127.0.0.1", "mlflow"

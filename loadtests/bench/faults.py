@@ -13,14 +13,14 @@ from drillyard.core import provenance
 from drillyard.core.benchmark import keep, say
 from drillyard.core.load import Load
 from drillyard.core.settings import Settings
-from drillyard.core.slo import DrillPlan, Slo, Strike
+from drillyard.core.slo import DrillPlan, DrillResult, Slo, Strike
 from loadtests.bench.server import samples, server
 from loadtests.chaos import faults, leak
 from loadtests.chaos.faults import Fault
 from loadtests.chaos.marks import disturbed_s
 from loadtests.chaos.target import Target
 from loadtests.launch import run_drill
-from loadtests.steady import Say, kept_up
+from loadtests.steady import kept_up
 
 STRIKE_AT_S = 5.0
 OF_REPLICAS = [fault.name for fault in faults.FAULTS.values() if fault.serve]  # a hot model needs a second one
@@ -45,17 +45,23 @@ def main() -> None:
         for fault in chosen:
             duration_s = max(options.duration, STRIKE_AT_S + fault.lasts_s + 10)
             load = Load(rate_rps=options.rate, duration_s=duration_s)
-            rows.append(measure(fault, target, DrillPlan(model="fraud", load=load, slo=SLO), folder, say))
+            rows.append(measure(fault, target, DrillPlan(model="fraud", load=load, slo=SLO), folder))
             say(_line(rows[-1]))
     path = keep(settings, "bench-faults", {**origin, "rate_rps": options.rate, "faults": rows})
     sys.stdout.write(f"figures: {path}\n")
 
 
-def measure(fault: Fault, target: Target, plan: DrillPlan, folder: Path, say: Say) -> dict[str, Any]:
+def measure(fault: Fault, target: Target, plan: DrillPlan, folder: Path) -> dict[str, Any]:
     """Drill, strike after some seconds, wait until the server is whole again; one row of the table."""
     plan = plan.model_copy(update={"strikes": (Strike(fault=fault.name, at_s=STRIKE_AT_S),)})
     out = target.settings.reports / f"fault-{fault.name}.json"
     result = kept_up(lambda: run_drill(plan, url=target.url, samples=folder, out=out, target=target), say)
+    return row(result)
+
+
+def row(result: DrillResult) -> dict[str, Any]:
+    """What a drill with one fault cost; a row of the table."""
+    fault = faults.get(result.plan.strikes[0].fault)
     return {
         "fault": fault.name,
         "purpose": fault.purpose,

@@ -5,11 +5,9 @@ make bench-nodes        (root, Linux; the fraud champion; writes .drillyard/repo
 
 import argparse
 import os
-import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +17,8 @@ from drillyard.core.load import Load
 from drillyard.core.settings import Settings
 from drillyard.core.slo import DrillPlan, Slo, Strike
 from drillyard.stack.redis import redis
+from loadtests.bench.faults import row
 from loadtests.chaos import faults
-from loadtests.chaos.marks import disturbed_s
 from loadtests.launch import run_drill
 from loadtests.nodes import serving, training
 from loadtests.nodes.cluster import Node, cluster
@@ -56,7 +54,7 @@ def struck(name: str, hosts: Network, settings: Settings, rate_rps: float) -> di
     """One drill with that fault against a cluster that serves; a row of the table."""
     fault = faults.get(name)
     with ExitStack() as stack:
-        folder = stack.enter_context(_scratch())
+        folder = Path(stack.enter_context(_scratch()))
         state = stack.enter_context(redis(folder / "redis", host=hosts.gateway))
         nodes = stack.enter_context(
             cluster(
@@ -74,34 +72,19 @@ def struck(name: str, hosts: Network, settings: Settings, rate_rps: float) -> di
 
 
 def _row(plan: DrillPlan, served: Served) -> dict[str, Any]:
-    name = plan.strikes[0].fault
     before = served.target.replicas()
-    out = served.target.settings.reports / f"nodes-{name}.json"
+    out = served.target.settings.reports / f"nodes-{plan.strikes[0].fault}.json"
     result = run_drill(
         plan, url=served.target.url, samples=served.samples, out=out, api_key=served.api_key, target=served.target
     )
     after = served.target.replicas()
-    return {
-        "fault": name,
-        "purpose": faults.get(name).purpose,
-        "requests": result.requests,
-        "failed": result.errors,
-        "error_counts": result.error_counts,
-        "wrong_answers": result.error_counts.get("wrong answer", 0),
-        "p99_ms": result.p99_ms,
-        "max_ms": result.max_ms,
-        "late_sends": result.late_sends,
-        "disturbed_s": disturbed_s(result),
-        "replicas": len(before),
-        "replicas_placed_again": len(set(after) - set(before)),
-        **result.extra["faults"][name],
-    }
+    return {**row(result), "replicas": len(before), "replicas_placed_again": len(set(after) - set(before))}
 
 
 def trained(hosts: Network) -> dict[str, Any]:
     """The same training twice, undisturbed and with a worker's node killed after its first epoch."""
     with ExitStack() as stack:
-        folder = stack.enter_context(_scratch())
+        folder = Path(stack.enter_context(_scratch()))
         # A home of its own: what is trained here is no candidate for anybody's champion.
         home = {"DRILLYARD_HOME": str(folder / "home"), "MLFLOW_TRACKING_URI": ""}
         settings = Settings.from_env({**os.environ, **home})
@@ -124,13 +107,9 @@ def trained(hosts: Network) -> dict[str, Any]:
         }
 
 
-@contextmanager
-def _scratch() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="dy-", dir="/tmp"))  # short: unix socket paths end at 107 bytes
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+def _scratch() -> "tempfile.TemporaryDirectory[str]":
+    """Below /tmp, since the paths of unix sockets end at 107 bytes."""
+    return tempfile.TemporaryDirectory(prefix="dy-", dir="/tmp", ignore_cleanup_errors=True)
 
 
 if __name__ == "__main__":

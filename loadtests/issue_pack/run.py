@@ -15,9 +15,7 @@ from loadtests.issue_pack.issue import Figures, Issue, Side
 from loadtests.judge.hypothesis import figure
 from loadtests.judge.verdict import fell_behind
 from loadtests.launch import run_drill
-from loadtests.steady import kept_up
-
-Say = Callable[[str], None]
+from loadtests.steady import Say, kept_up
 
 
 class Compared(Frozen):

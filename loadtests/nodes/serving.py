@@ -14,6 +14,7 @@ from typing import Any
 
 from drillyard.core.errors import InvalidMeasurement
 from drillyard.core.settings import Settings
+from loadtests.bench.server import samples
 from loadtests.nodes.balancer import balancer
 from loadtests.nodes.cluster import Cluster
 from loadtests.nodes.target import ClusterTarget
@@ -70,7 +71,7 @@ def served(cluster: Cluster, settings: Settings, model: str, folder: Path) -> It
                 models=state["models"],
                 cluster=cluster,
             )
-            yield Served(target=target, samples=settings.models / model / str(state["models"][model]), api_key=key)
+            yield Served(target=target, samples=samples(settings, model), api_key=key)
     finally:
         _forget(state, settings)
 

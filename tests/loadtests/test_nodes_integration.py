@@ -15,8 +15,7 @@ from loadtests.nodes.cluster import cluster
 from loadtests.nodes.net import Network, NotPermitted, network
 from tests.support import tiny_models
 
-# Optional as long as a head that gave up while starting, on a busy machine, is not started anew.
-pytestmark = [pytest.mark.integration, pytest.mark.optional]
+pytestmark = pytest.mark.integration
 
 STRIKE_AT_S, CUT_S, DURATION_S = 5.0, 25.0, 40.0
 BOUND_S = 5  # after which no request may fail any more

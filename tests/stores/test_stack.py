@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from drillyard.core import processes, programs
+from drillyard.core import processes, programs, secret
 from drillyard.core.errors import ServiceUnreachable, UsageError
-from drillyard.stack import run, secret
+from drillyard.stack import run
 from drillyard.stack.postgres import postgres
 from drillyard.stack.redis import redis
 from drillyard.stack.server import Server, running

@@ -15,8 +15,7 @@ from loadtests.judge.verdict import fell_behind
 
 MAX_STEAL_SHARE = 0.03  # of all cores' time
 LOOK_S = 1.0
-PATIENCE_S = 20.0  # after that it is begun all the same: it judges itself
-TRIES = 4
+PATIENCE_S = (20.0, 40.0, 80.0, 160.0)  # for each try; after that it is begun all the same: it judges itself
 
 Say = Callable[[str], None]
 T = TypeVar("T")
@@ -40,8 +39,8 @@ def taken(measure: Callable[[], T], say: Say, *, spoilt: Callable[[T], str] = la
 
     Raises InvalidMeasurement as the last one did.
     """
-    for left in reversed(range(TRIES)):
-        wait_until_left_alone(say)
+    for left, patience_s in zip(reversed(range(len(PATIENCE_S))), PATIENCE_S, strict=True):
+        wait_until_left_alone(say, patience_s)
         try:
             found = measure()
         except InvalidMeasurement as refusal:
@@ -69,13 +68,13 @@ def late(result: DrillResult) -> str:
     )
 
 
-def wait_until_left_alone(say: Say) -> None:
-    """Return when others take hardly anything of this machine's cores, or after twenty seconds."""
-    deadline = time.monotonic() + PATIENCE_S
+def wait_until_left_alone(say: Say, patience_s: float = PATIENCE_S[0]) -> None:
+    """Return when others take hardly anything of this machine's cores, or when patience ends."""
+    deadline = time.monotonic() + patience_s
     told = False
     while (share := steal_share(LOOK_S)) > MAX_STEAL_SHARE and time.monotonic() < deadline:
         if not told:
-            say(f"others take {share:.0%} of this machine's cores: waiting for them, {PATIENCE_S:.0f} s at most")
+            say(f"others take {share:.0%} of this machine's cores: waiting for them, {patience_s:.0f} s at most")
             told = True
 
 

@@ -21,11 +21,9 @@ HAPROXY_FOLDER = RUN / "haproxy"
 WRAPPER, ERROR_PAGE = Path("/etc/drillyard/haproxy/haproxy"), Path("/etc/drillyard/haproxy") / haproxy.PAGE
 KEYS_FILE = Path("/etc/drillyard/keys/api-keys")  # of a mounted secret, which may change while the server runs
 HAPROXY = "/usr/local/bin/haproxy"  # the image links Ray's own to it
-HEALTH_PATH = "/-/healthz"  # 200 while this node's HAProxy knows a replica that is up
+# 200 while this node's HAProxy knows a replica that is up. It says nothing but yes or no, and the kubelet asks it.
+HEALTH_PATH = "/-/healthz"
 NODE_METRICS_PORT = 9464  # see node_metrics.py
-
-# The wrapper closes all of Serve's own routes. The health route says nothing but yes or no, and the kubelet asks it.
-_OPEN_HEALTH = rf"s|\( if {{ path,url_dec -m beg -i /-/ }}\)$|\1 !{{ path {HEALTH_PATH} }}|"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +82,5 @@ def node_environment(config: ServeConfig) -> Mapping[str, str]:
 def haproxy_wrapper(config: ServeConfig) -> str:
     """The text of WRAPPER: queue bounds, deadlines, gRPC routing and errors as on a laptop."""
     listener, queue, routing = proxying(config)
-    return haproxy.script(
-        HAPROXY_FOLDER, ERROR_PAGE, HAPROXY, queue, [*haproxy.listening(listener), _OPEN_HEALTH, *routing]
-    )
+    listener = replace(listener, open_path=HEALTH_PATH)
+    return haproxy.script(HAPROXY_FOLDER, ERROR_PAGE, HAPROXY, listener, queue, routing)

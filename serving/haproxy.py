@@ -50,12 +50,6 @@ _EDITS = (
     r"s|^\( *http-request return status 200 content-type application/grpc hdr grpc-status\) 5 hdr grpc-message"
     r' "Application metadata not set.*|\1 14 hdr grpc-message "no replica can answer now; try again"|',
     r"s|^global$|global\n    no strict-limits|",
-    r"s|^frontend http_frontend$|frontend http_frontend\n    option http-buffer-request\n"
-    r"    http-request set-header x-request-start %[date(0,ms)]\n"
-    r"    http-request set-header x-request-disconnect-disabled ?1\n"
-    r"    http-request set-header x-request-id %[uuid] unless { req.hdr(x-request-id) -m found }\n"
-    r"    http-request return status 404 content-type application/json"
-    rf" string '{_NO_ROUTE}' if {{ path,url_dec -m beg -i /-/ }}|",
 )
 
 
@@ -72,6 +66,7 @@ class Listener:
     host: str
     port: int
     grpc_port: int
+    open_path: str | None = None  # the one of Serve's own routes that clients may ask
     pem: Path | None = None  # certificate chain and private key; with them TLS 1.2 or newer, and nothing else
 
 
@@ -93,14 +88,15 @@ def install(folder: Path, binary: str, listener: Listener, queue: Queue, routing
     (folder / BINARY).parent.mkdir()
     (folder / BINARY).symlink_to(binary)
     wrapper = folder / "haproxy"
-    wrapper.write_text(script(folder, page, binary, queue, [*listening(listener), *routing]))
+    wrapper.write_text(script(folder, page, binary, listener, queue, routing))
     wrapper.chmod(0o700)
     return wrapper
 
 
-def script(notes: Path, page: Path, binary: str, queue: Queue, edits: Sequence[str]) -> str:
-    """The wrapper's text. It keeps its notes in one folder; `page` holds ERROR_PAGE, `edits` come on top of its own."""
-    whole = [*_EDITS, *_bound(queue), *edits, rf"s|^\( *errorfile 50[234] \).*|\1{page}|"]
+def script(notes: Path, page: Path, binary: str, listener: Listener, queue: Queue, routing: Sequence[str]) -> str:
+    """The wrapper's text. It keeps its notes in one folder; `page` holds ERROR_PAGE, `routing` are further edits."""
+    own = [*_EDITS, _frontend(listener.open_path), *_bound(queue), *_listening(listener)]
+    whole = [*own, *routing, rf"s|^\( *errorfile 50[234] \).*|\1{page}|"]
     pid = shlex.quote(str(notes / PID_FILE))
     lines = (
         "#!/bin/sh -e",  # a file that could not be corrected is not served
@@ -140,6 +136,17 @@ def _take_over(folder: Path) -> tuple[str, ...]:
     )
 
 
+def _frontend(open_path: str | None) -> str:
+    closed = "{ path,url_dec -m beg -i /-/ }" + ("" if open_path is None else f" !{{ path {open_path} }}")
+    return (
+        r"s|^frontend http_frontend$|frontend http_frontend\n    option http-buffer-request\n"
+        r"    http-request set-header x-request-start %[date(0,ms)]\n"
+        r"    http-request set-header x-request-disconnect-disabled ?1\n"
+        r"    http-request set-header x-request-id %[uuid] unless { req.hdr(x-request-id) -m found }\n"
+        rf"    http-request return status 404 content-type application/json string '{_NO_ROUTE}' if {closed}|"
+    )
+
+
 def _bound(queue: Queue) -> tuple[str, str]:
     """A line that was corrected before no longer ends with `check`."""
     timeouts = rf"timeout http-request 10s\n    timeout queue {round(queue.timeout_s * 1000)}ms"
@@ -149,7 +156,7 @@ def _bound(queue: Queue) -> tuple[str, str]:
     )
 
 
-def listening(listener: Listener) -> list[str]:
+def _listening(listener: Listener) -> list[str]:
     """Edits that have it listen there: by port, so that they never mean the statistics' line, however often applied."""
     host = f"[{listener.host}]" if ":" in listener.host else listener.host
     edits = []

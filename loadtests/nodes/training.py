@@ -31,7 +31,9 @@ def train(
     out.unlink(missing_ok=True)
     before = set(settings.runs.glob("*"))
     arguments = ("train", model, "--recipe", recipe, "--workers", str(WORKERS), "--quiet", "--json", str(out))
-    child = cluster.drillyard(*arguments, DRILLYARD_HOME=str(settings.home), MLFLOW_TRACKING_URI=settings.tracking_uri)
+    log = settings.home / "training.log"
+    where = {"DRILLYARD_HOME": str(settings.home), "MLFLOW_TRACKING_URI": settings.tracking_uri}
+    child = cluster.drillyard(log, *arguments, **where)
     began_on: list[Node] = []
     told = 0
     while child.poll() is None:
@@ -42,9 +44,9 @@ def train(
             nodes = with_workers(cluster)
             began_on = began_on or nodes
             on_epoch(told, nodes)
-    _, said = child.communicate()
     if not out.exists() or not out.stat().st_size:
-        raise InvalidMeasurement(f"training on the cluster ended with code {child.returncode}: {said.strip()[-1000:]}")
+        said = log.read_text(errors="replace").strip()
+        raise InvalidMeasurement(f"training on the cluster ended with code {child.returncode}: {said[-1000:]}")
     result: dict[str, Any] = json.loads(out.read_text())
     return {**result, "began_on": [cluster.nodes.index(node) for node in began_on]}
 

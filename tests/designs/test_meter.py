@@ -41,3 +41,20 @@ def test_beside_a_model_thread_the_loop_is_the_older_of_the_two_busiest() -> Non
 
 def test_the_reference_work_takes_a_measurable_time() -> None:
     assert 0.1 < reference_ms() < 1000
+
+
+def test_threads_that_end_while_they_are_read_are_left_out() -> None:
+    stop = threading.Event()
+
+    def churn() -> None:
+        while not stop.is_set():
+            threading.Thread(target=lambda: None).start()
+
+    churning = threading.Thread(target=churn)
+    churning.start()
+    try:
+        for _ in range(100):
+            assert (os.getpid(), os.getpid()) in meter.threads([os.getpid()])
+    finally:
+        stop.set()
+        churning.join()

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -18,7 +17,7 @@ from designs.monitoring.rules import groups, rule_file
 from drillyard.core import processes
 from drillyard.core.ports import free_port
 from tests.drillyard.test_cli import DRILLYARD, run
-from tests.support import sockets
+from tests.support import needs, sockets
 
 
 def test_rules_are_written_where_they_are_wanted(tmp_path: Path) -> None:
@@ -94,8 +93,7 @@ def test_the_configuration_asks_for_the_key_and_holds_none(tmp_path: Path) -> No
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_prometheus_ends_however_the_command_is_ended(tmp_path: Path, number: signal.Signals) -> None:
     """And a key that was shown to it lies nowhere when the command could still take it away."""
-    if shutil.which(prometheus.PROGRAM) is None:
-        pytest.skip("prometheus is not installed (Debian package prometheus)")
+    needs.program(prometheus.PROGRAM, "prometheus")
     port = free_port()
     out = tmp_path / "out.json"
     environment = {**os.environ, "DRILLYARD_HOME": str(tmp_path / "home"), "DRILLYARD_API_KEY": "secret"}

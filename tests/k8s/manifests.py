@@ -1,7 +1,6 @@
 """What Kustomize makes of an overlay, and the pods in it."""
 
 import os
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -12,6 +11,8 @@ from typing import Any
 
 import pytest
 import yaml
+
+from tests.support import needs
 
 ROOT = Path(__file__).parents[2]
 K8S = ROOT / "k8s"
@@ -44,9 +45,7 @@ class Pod:
 @cache
 def rendered(overlay: str) -> tuple[Document, ...]:
     """The documents of `kubectl kustomize`; skips where there is no kubectl that knows components."""
-    kubectl = shutil.which("kubectl")
-    if kubectl is None:
-        pytest.skip("kubectl is missing (package kubernetes-client of Debian 13, or a release of Kubernetes)")
+    kubectl = needs.program("kubectl", "kubernetes-client")  # of Debian 13, or a release of Kubernetes
     if overlay != "everything":
         return _kustomize(kubectl, K8S / "overlays" / overlay)
     with tempfile.TemporaryDirectory(dir=K8S / "overlays", prefix=".everything-") as name:
@@ -56,6 +55,11 @@ def rendered(overlay: str) -> tuple[Document, ...]:
         content = {"namespace": "drillyard", "resources": ["../local"], "components": added}
         (folder / "kustomization.yaml").write_text(yaml.safe_dump(content))
         return _kustomize(kubectl, folder)
+
+
+def of_kind(overlay: str, kind: str) -> list[Document]:
+    """Those of the overlay's documents."""
+    return [each for each in rendered(overlay) if each["kind"] == kind]
 
 
 def _components(overlay: str) -> list[str]:

@@ -17,7 +17,7 @@ from drillyard.cli.app import app
 from drillyard.core.settings import NO_TELEMETRY, Settings
 from serving import builders, clusters, node_metrics
 from serving.builders import Arguments
-from tests.k8s.manifests import K8S, OVERLAYS, ROOT, Pod, named, pods, rendered
+from tests.k8s.manifests import K8S, OVERLAYS, ROOT, Pod, named, of_kind, pods, rendered
 from tests.k8s.test_render import values
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -37,7 +37,7 @@ def serving_pods(overlay: str) -> list[Pod]:
 
 def environment(overlay: str, pod: Pod) -> dict[str, str]:
     """What the first container's ConfigMaps say."""
-    maps = {each["metadata"]["name"]: each["data"] for each in rendered(overlay) if each["kind"] == "ConfigMap"}
+    maps = {each["metadata"]["name"]: each["data"] for each in of_kind(overlay, "ConfigMap")}
     found: dict[str, str] = {}
     for source in pod.containers[0]["envFrom"]:
         found |= maps.get(source.get("configMapRef", {}).get("name"), {})
@@ -155,7 +155,7 @@ def test_serving_pods_mount_what_the_code_expects(overlay: str) -> None:
 
 def drillyard_calls() -> list[str]:
     found = {shlex.join(each) for pod in pods("production") for each in values(pod.all_containers, "command")}
-    jobs = {each["spec"]["entrypoint"] for each in rendered("production") if each["kind"] == "RayJob"}
+    jobs = {each["spec"]["entrypoint"] for each in of_kind("production", "RayJob")}
     return sorted(call for call in found | jobs if call.startswith("drillyard "))
 
 

@@ -6,7 +6,7 @@ from copy import deepcopy
 import pytest
 
 from tests.k8s import policy
-from tests.k8s.manifests import OVERLAYS, Document, Pod, named, pods, rendered
+from tests.k8s.manifests import OVERLAYS, Document, Pod, named, of_kind, pods, rendered
 
 
 @pytest.mark.parametrize("rule", policy.RULES, ids=lambda rule: rule.__name__)
@@ -101,7 +101,7 @@ def test_every_rule_has_a_violation() -> None:
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_no_secret_is_in_the_tree(overlay: str) -> None:
-    assert [each["metadata"]["name"] for each in rendered(overlay) if each["kind"] == "Secret"] == []
+    assert [each["metadata"]["name"] for each in of_kind(overlay, "Secret")] == []
 
 
 @pytest.mark.parametrize("overlay", ["production", "everything"])

@@ -10,7 +10,7 @@ import kubernetes_validate
 import kubernetes_validate.utils
 import pytest
 
-from tests.k8s.manifests import OVERLAYS, ROOT, Document, Pod, pods, rendered
+from tests.k8s.manifests import OVERLAYS, ROOT, Document, Pod, of_kind, pods, rendered
 from tests.k8s.schemas import SCHEMAS
 
 KUBERNETES = ("1.34", "1.37")  # the oldest that is still maintained and the newest whose schemas are known
@@ -72,7 +72,7 @@ def test_custom_kinds_fit_their_schemas(overlay: str) -> None:
 
 @pytest.mark.parametrize("change", [{"serveConfig": "x"}, {"serveConfigV2": 3}, {"upgradeStrategy": {"type": "Blue"}}])
 def test_the_schema_refuses_what_kuberay_does_not_know(change: Document) -> None:
-    (service,) = (each for each in rendered("local") if each["kind"] == "RayService")
+    (service,) = of_kind("local", "RayService")
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({**service, "spec": {**service["spec"], **change}}, SCHEMAS["RayService"])
 
@@ -96,7 +96,7 @@ def test_configmaps_and_claims_that_pods_name_exist(overlay: str) -> None:
         ("ConfigMap", [each["name"] for key in ("configMapRef", "configMap") for each in values(templates, key)]),
         ("PersistentVolumeClaim", [each["claimName"] for each in values(templates, "persistentVolumeClaim")]),
     ):
-        present = {each["metadata"]["name"] for each in rendered(overlay) if each["kind"] == kind}
+        present = {each["metadata"]["name"] for each in of_kind(overlay, kind)}
         assert set(wanted) <= present, kind
 
 
@@ -166,8 +166,8 @@ def test_services_budgets_and_policies_select_pods(overlay: str) -> None:
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_every_host_that_is_named_is_a_service(overlay: str) -> None:
-    services = {each["metadata"]["name"] for each in rendered(overlay) if each["kind"] == "Service"} | MADE_BY_OTHERS
-    maps = [each["data"] for each in rendered(overlay) if each["kind"] == "ConfigMap"]
+    services = {each["metadata"]["name"] for each in of_kind(overlay, "Service")} | MADE_BY_OTHERS
+    maps = [each["data"] for each in of_kind(overlay, "ConfigMap")]
     text = repr([pod.template for pod in pods(overlay)]) + repr([m.get("MLFLOW_TRACKING_URI") for m in maps])
     named = set(re.findall(r"http://([a-z-]+):\d+", text)) | set(re.findall(r"--master-host=([a-z-]+)", text))
     assert {"mlflow", "drillyard-serve-svc", "locust-master"} <= named
@@ -178,7 +178,7 @@ def test_every_host_that_is_named_is_a_service(overlay: str) -> None:
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_a_policy_closes_everything_first(overlay: str) -> None:
-    policies = {each["metadata"]["name"]: each["spec"] for each in rendered(overlay) if each["kind"] == "NetworkPolicy"}
+    policies = {each["metadata"]["name"]: each["spec"] for each in of_kind(overlay, "NetworkPolicy")}
     assert policies["deny-all"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
     open_to_all = [
         name
@@ -191,7 +191,7 @@ def test_a_policy_closes_everything_first(overlay: str) -> None:
 
 def test_production_survives_a_zone() -> None:
     """Three nodes that never share a host, over zones, and drains that take one at a time."""
-    (service,) = (each for each in rendered("production") if each["kind"] == "RayService")
+    (service,) = of_kind("production", "RayService")
     (group,) = service["spec"]["rayClusterConfig"]["workerGroupSpecs"]
     assert group["minReplicas"] >= 3
     spread = group["template"]["spec"]["topologySpreadConstraints"]

@@ -61,8 +61,14 @@ def test_it_waits_while_others_take_the_cores_and_says_so_once(monkeypatch):
 
 def test_it_does_not_wait_for_ever(monkeypatch):
     monkeypatch.setattr(steady, "steal_share", lambda _: 1.0)
-    monkeypatch.setattr(steady, "PATIENCE_S", 0.0)
-    steady.wait_until_left_alone(lambda _: None)
+    steady.wait_until_left_alone(lambda _: None, patience_s=0.0)
+
+
+def test_patience_doubles_with_each_try(monkeypatch):
+    waits = []
+    monkeypatch.setattr(steady, "wait_until_left_alone", lambda _, patience_s: waits.append(patience_s))
+    steady.kept_up(results(LATE, LATE, LATE, LATE), lambda _: None)
+    assert waits == [20, 40, 80, 160]
 
 
 def test_the_share_is_of_all_cores_time(monkeypatch):

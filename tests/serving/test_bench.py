@@ -4,7 +4,6 @@ import importlib
 import io
 import json
 import re
-import shutil
 import sys
 import threading
 from collections.abc import Iterator
@@ -34,10 +33,10 @@ from serving.bench.workload import Form, Question, WrongAnswerError, question, w
 from serving.predictor import Predictor
 from tests.serving.conftest import call_app
 from tests.serving.test_routes import routes_of
+from tests.support import needs
 from tests.support.tiny_models import expected_fraud
 
 FEATURES = np.random.default_rng(5).normal(size=(4, 29)).astype(np.float32) * 10
-needs_wrk = pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed (apt-get install wrk)")
 
 
 def model(inputs: Any) -> dict[str, Any]:
@@ -148,8 +147,8 @@ def asking(body: bytes) -> Question:
     return Question(path="/any", headers={}, body=body, decode=NATURAL.decode, expected={})
 
 
-@needs_wrk
 def test_wrk_sends_each_request_in_turn_and_counts_what_was_refused(recorder: str) -> None:
+    needs.program("wrk", "wrk")
     bodies = [b"200 first", b"503 \x00\xff\n second", b"200 third" * 1000]
     found = wrk.run(recorder, tuple(map(asking, bodies)), connections=1, seconds=1)
     first = bodies.index(Recording.bodies[0])  # wrk itself tries the script once before it sends
@@ -162,8 +161,8 @@ def test_wrk_sends_each_request_in_turn_and_counts_what_was_refused(recorder: st
     assert 0 < found.client_cpu_share < 1.1
 
 
-@needs_wrk
 def test_wrk_without_a_server_is_no_measurement() -> None:
+    needs.program("wrk", "wrk")
     with pytest.raises(InvalidMeasurement):
         wrk.run(f"http://127.0.0.1:{free_port()}", (asking(b"200"),), connections=1, seconds=1)
 

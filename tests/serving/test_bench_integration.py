@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,15 +10,13 @@ import pytest
 
 from drillyard.core.settings import Settings
 from serving import lifecycle
-from tests.support import tiny_models
+from tests.support import needs, tiny_models
 
-pytestmark = [
-    pytest.mark.integration,
-    pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed (apt-get install wrk)"),
-]
+pytestmark = pytest.mark.integration
 
 
 def test_a_short_comparison_measures_judges_and_leaves_nothing(tmp_path: Path) -> None:
+    needs.program("wrk", "wrk")
     environment = {**os.environ, "DRILLYARD_HOME": str(tmp_path)}
     settings = Settings.from_env(environment)
     tiny_models.register_both(settings.tracking_uri, tmp_path / "source")

@@ -32,6 +32,7 @@ from serving.haproxy import ERROR_PAGE
 from serving.keyfile import KeyHash, new_key
 from serving.serve_config import serve_config
 from tests.support import tiny_models
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.integration
 ROOT = Path(__file__).parents[2]
@@ -117,7 +118,7 @@ def node(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         try:
             found = Node(process, folder, replace(small, config=config))
             found.deploy(found.cluster)
-            wait_until(lambda: found.ask("GET", "/v2/models/fraud/ready")[0] == 200)
+            until(lambda: found.ask("GET", "/v2/models/fraud/ready")[0] == 200)
             yield found
         finally:
             process.stdin.close()  # type: ignore[union-attr]
@@ -125,13 +126,6 @@ def node(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterat
                 process.wait(20)
             finally:
                 processes.end(short)
-
-
-def wait_until(true: Any, within_s: float = 30.0) -> None:
-    deadline = time.monotonic() + within_s
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
 
 
 def test_it_answers_for_both_models_and_asks_for_a_key(node: Node) -> None:
@@ -184,7 +178,7 @@ def test_a_new_version_is_rolled_out_by_naming_it_and_no_request_fails(
     models = (ModelRef(name="fraud", version=2), ModelRef(name="vision", alias="champion"))
     try:
         node.deploy(replace(node.cluster, config=replace(node.cluster.config, models=models)))
-        wait_until(lambda: answers[-1][1] == "2")
+        until(lambda: answers[-1][1] == "2")
         time.sleep(3)  # the old replica has left by now
     finally:
         over.set()

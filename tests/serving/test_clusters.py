@@ -5,35 +5,23 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from jinja2 import Environment
 
 from serving import clusters
+from tests.support import haproxy_config
 
 
 def corrected(folder: Path, patch: pytest.MonkeyPatch) -> str:
     """What the wrapper makes of a configuration, applied twice as when HAProxy is started again on the same file."""
-    from ray.serve._private.haproxy import HAPROXY_CONFIG_TEMPLATE, BackendConfig, HAProxyConfig
+    from ray.serve._private.haproxy import BackendConfig, HAProxyConfig
     from ray.serve.config import HTTPOptions
 
     patch.setattr(clusters, "HAPROXY_FOLDER", folder)
     patch.setattr(clusters, "HAPROXY", "/bin/true")
     everywhere = HTTPOptions(host="0.0.0.0", port=8000)
     config = HAProxyConfig(http_options=everywhere, error_file_path="/wrong/500.http", metrics_enabled=True)
-    templates = Environment(autoescape=False)
-    templates.filters["haproxy_fmt"] = str
     backend = BackendConfig(name="m", path_prefix="/m", app_name="m")
     file, wrapper = folder / "haproxy.cfg", folder / "wrapper"
-    file.write_text(
-        templates.from_string(HAPROXY_CONFIG_TEMPLATE).render(
-            config=config,
-            backends=[backend],
-            backends_with_health_config=[
-                {"backend": backend, "health_config": backend.build_health_check_config(config)}
-            ],
-            healthz_rules="",
-            route_info={"status": 200},
-        )
-    )
+    file.write_text(haproxy_config.rendered(config, [backend]))
     wrapper.write_text(clusters.haproxy_wrapper(clusters.small("fraud").config))
     wrapper.chmod(0o700)
     for _ in range(2):

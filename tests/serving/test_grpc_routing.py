@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jinja2 import Environment
 
 from drillyard.core.errors import UsageError
 from drillyard.core.ports import free_port
@@ -18,6 +17,7 @@ from serving.grpc import open_inference_pb2 as pb
 from serving.grpc.probe import says_ready
 from serving.grpc.routing import haproxy_edits
 from serving.recipes import FRONT, laptop
+from tests.support import haproxy_config
 
 LONG = "m" * 200  # its length takes two bytes in a message
 
@@ -25,7 +25,7 @@ LONG = "m" * 200  # its length takes two bytes in a message
 def rendered(names: tuple[str, ...], grpc_port: int) -> str:
     """The configuration that the installed Ray writes for these applications."""
     from ray.serve._private.common import RequestProtocol
-    from ray.serve._private.haproxy import HAPROXY_CONFIG_TEMPLATE, BackendConfig, HAProxyConfig, ServerConfig
+    from ray.serve._private.haproxy import BackendConfig, HAProxyConfig, ServerConfig
     from ray.serve.config import gRPCOptions
 
     options = gRPCOptions(port=grpc_port, grpc_servicer_functions=["serving.grpc.service.add_to_server"])
@@ -41,21 +41,7 @@ def rendered(names: tuple[str, ...], grpc_port: int) -> str:
         )
         for name in names
     ]
-    templates = Environment(autoescape=False)
-    templates.filters["haproxy_fmt"] = str
-    text: str = templates.from_string(HAPROXY_CONFIG_TEMPLATE).render(
-        config=config,
-        backends=[],
-        backends_with_health_config=[],
-        healthz_rules="",
-        route_info={"status": 200, "routes_content_type": "text/plain", "routes_message": "{}"},
-        grpc_backends=backends,
-        grpc_backends_with_health_config=[
-            {"backend": backend, "health_config": backend.build_health_check_config(config)} for backend in backends
-        ],
-        grpc_healthz_rules="",
-    )
-    return text + "\n"
+    return haproxy_config.rendered(config, grpc_backends=backends)
 
 
 @pytest.mark.parametrize("names", [("fraud", LONG, FRONT), ("fraud",), ()])

@@ -2,7 +2,6 @@
 
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,6 +12,7 @@ import pytest
 from drillyard.core.ports import free_port
 from serving import haproxy_stats
 from serving.environment import haproxy_binary
+from tests.support.waiting import until
 
 CONFIG = """
 global
@@ -77,13 +77,6 @@ def proxy(tmp_path: Path) -> Iterator[int]:
         running.wait(10)
         replica.shutdown()
         replica.server_close()
-
-
-def until(condition: object) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():  # type: ignore[operator]
-        assert time.monotonic() < deadline, "it did not come about in time"
-        time.sleep(0.01)
 
 
 def get(port: int, path: str) -> int:

@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from jinja2 import Environment
 
 from drillyard.core import processes
 from drillyard.core.contract import ModelRef
@@ -20,6 +19,7 @@ from serving import lifecycle, state
 from serving.environment import server_environment
 from serving.recipes import Autoscaling, ServeConfig, elastic, laptop
 from serving.state import ServerState
+from tests.support import haproxy_config
 
 
 @pytest.fixture
@@ -78,22 +78,12 @@ def test_autoscaling_that_contradicts_itself_is_refused() -> None:
 
 def test_the_wrapper_corrects_what_the_installed_ray_writes(tmp_path: Path) -> None:
     """Each edit must still find its line in the template of the Ray that is installed."""
-    from ray.serve._private.haproxy import HAPROXY_CONFIG_TEMPLATE, BackendConfig, HAProxyConfig
+    from ray.serve._private.haproxy import BackendConfig, HAProxyConfig
 
     config_file = tmp_path / "haproxy.cfg"
     config = HAProxyConfig(error_file_path="/wrong/500.http", metrics_enabled=True)
-    templates = Environment(autoescape=False)
-    templates.filters["haproxy_fmt"] = str
     backend = BackendConfig(name="m", path_prefix="/m", app_name="m")
-    health = {"backend": backend, "health_config": backend.build_health_check_config(config)}
-    rendered = templates.from_string(HAPROXY_CONFIG_TEMPLATE).render(
-        config=config,
-        backends=[backend],
-        backends_with_health_config=[health],
-        healthz_rules="",
-        route_info={"status": 200},
-    )
-    config_file.write_text(rendered)
+    config_file.write_text(haproxy_config.rendered(config, [backend]))
     environment = server_environment(laptop("fraud"), tmp_path, {}, "/bin/true")
     for _ in range(2):  # HAProxy is started again on the same file
         subprocess.run([environment["RAY_SERVE_HAPROXY_BINARY_PATH"], "-db", "-f", str(config_file)], check=True)

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -37,8 +36,10 @@ from serving import lifecycle, logs
 from serving.grpc import open_inference_pb2 as pb
 from serving.recipes import FRONT, laptop
 from serving.state import ServerState
-from tests.support import sockets, tiny_models
+from tests.support import needs, sockets, tiny_models
 from tests.support.collector import Collector, attributes
+from tests.support.exposition import assert_promtool_accepts
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.integration
 INFER = "/v2/models/fraud/infer"
@@ -72,7 +73,7 @@ def server(settings: Settings, collector: Collector) -> Iterator[ServerState]:
 def probes(server: ServerState) -> float:
     """How often the supervisor had asked for the model before it called it ready."""
     name = 'drillyard_requests_total{code="200",model="fraud",variant="champion",version="1"} '
-    counts = [line.removeprefix(name) for line in scrape(server).decode().splitlines() if line.startswith(name)]
+    counts = [line.removeprefix(name) for line in scrape(server).splitlines() if line.startswith(name)]
     return float(counts[0])
 
 
@@ -114,18 +115,9 @@ def post(
         connection.close()
 
 
-def scrape(server: ServerState) -> bytes:
+def scrape(server: ServerState) -> str:
     with urllib.request.urlopen(f"{server.url}/metrics", timeout=20) as response:
-        return bytes(response.read())
-
-
-def until(condition: Any, timeout_s: float = 30.0) -> Any:
-    """The first true value of `condition()`."""
-    deadline = time.monotonic() + timeout_s
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "it did not come about in time"
-        time.sleep(0.2)
-    return found
+        return str(response.read(), "utf-8")
 
 
 @dataclass(frozen=True)
@@ -158,8 +150,7 @@ class Prometheus:
 
 @pytest.fixture(scope="module")
 def prometheus(sent: ServerState, settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
-    if shutil.which("prometheus") is None:
-        pytest.skip("prometheus is not installed (Debian package prometheus)")
+    needs.program("prometheus", "prometheus")
     port, drill_port, training_port = free_port(), free_port(), free_port()
     options = [f"--port={port}", f"--drill-port={drill_port}", f"--training-port={training_port}"]
     said = tmp_path_factory.mktemp("observe") / "said"
@@ -216,12 +207,7 @@ def test_prometheus_sees_which_feature_drifted(prometheus: Prometheus) -> None:
 
 
 def test_promtool_accepts_what_the_server_answers(sent: ServerState) -> None:
-    if shutil.which("promtool") is None:
-        pytest.skip("promtool is not installed (Debian package prometheus)")
-    done = subprocess.run(
-        ["promtool", "check", "metrics"], input=scrape(sent), capture_output=True, timeout=30, check=False
-    )
-    assert (done.returncode, done.stdout + done.stderr) == (0, b"")
+    assert_promtool_accepts(scrape(sent))
 
 
 def test_each_request_to_the_model_is_a_trace_with_its_id(sent: ServerState, collector: Collector) -> None:
@@ -316,7 +302,7 @@ def test_prometheus_has_a_drills_own_counts_beside_the_servers(
         assert timed == result.extra["timed_requests"]
     counted = sum(
         float(line.rpartition(" ")[2])
-        for line in scrape(sent).decode().splitlines()
+        for line in scrape(sent).splitlines()
         if line.startswith('drillyard_requests_total{code="200",model="fraud"')
     )
     until(lambda: answered() == counted)

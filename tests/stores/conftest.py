@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from drillyard.core import programs
 from drillyard.core.ports import free_port
 from drillyard.core.settings import Settings
 from drillyard.stack import postgres, redis
+from tests.support import needs
 
 
 class LiveStack:
@@ -79,10 +79,7 @@ class LiveStack:
 @pytest.fixture(scope="session")
 def stack() -> Iterator[LiveStack]:
     for program, package in (("initdb", postgres.PACKAGE), ("redis-server", redis.PACKAGE)):
-        try:
-            programs.find(program, package, Path("/usr/lib/postgresql").glob("*/bin"))
-        except programs.ProgramMissing as missing:
-            pytest.skip(str(missing))
+        needs.program(program, package, Path("/usr/lib/postgresql").glob("*/bin"))
     # Not pytest's own folder, which root alone may enter: PostgreSQL runs as another user.
     home = Path(tempfile.mkdtemp(prefix="dy-test-stack-", dir="/tmp"))
     home.chmod(0o755)

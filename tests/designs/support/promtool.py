@@ -1,7 +1,6 @@
 """Made-up traffic put to Debian's promtool, and the same traffic put to the drill's own alert rules."""
 
 import json
-import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,13 +8,12 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from designs.design import Design
 from designs.monitoring import rules
 from drillyard.core import budget
 from drillyard.core.burn import WORKBOOK, Firing, Objective, compressed, firings
 from serving import catalogue
+from tests.support import needs
 
 Firings = set[tuple[str, str]]  # objective and rule
 PASSED = (0, "Unit Testing:  test.yml\n  SUCCESS\n\n")
@@ -24,8 +22,7 @@ FIRING = 'count by (objective, rule) (ALERTS{alertstate="firing",rule!=""})'
 
 def needs_promtool() -> None:
     """Skip where it is not installed."""
-    if shutil.which("promtool") is None:
-        pytest.skip("promtool is not installed (Debian package prometheus)")
+    needs.program("promtool", "prometheus")
 
 
 Parts = Sequence[tuple[int, float]]  # (seconds, bad share of the requests), one after the other

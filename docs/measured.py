@@ -259,10 +259,16 @@ def twin() -> str:
 
 
 def _beside(figure: dict[str, Any], form: str) -> str:
-    span = figure["predicted"] if isinstance(figure["predicted"], dict) else figure
-    low, high = format(span["low"], form), format(span["high"], form)
-    error = f"{figure['error']:+.0%}"
-    return f"{format(span['value'], form)} ({low} to {high}), {format(figure['measured'], form)}, {error}"
+    predicted, measured = (_with_ends(figure[kind], form) for kind in ("predicted", "measured"))
+    return f"{predicted}, {measured}, {figure['error']:+.0%}"
+
+
+def _with_ends(found: Any, form: str) -> str:
+    """A figure, or a median with the lowest and the highest."""
+    if not isinstance(found, dict):
+        return format(found, form)
+    value, low, high = (format(found[key], form) for key in ("value", "low", "high"))
+    return f"{value} ({low} to {high})"
 
 
 def demo() -> str:

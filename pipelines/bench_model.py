@@ -16,9 +16,9 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from drillyard.core import provenance
+from drillyard.core import entry, provenance
 from drillyard.core.benchmark import keep, say
-from drillyard.core.settings import NO_TELEMETRY, QUIET_LIBRARIES, Settings
+from drillyard.core.settings import Settings
 from pipelines.cluster import ray_cluster
 
 
@@ -30,7 +30,6 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--data-dir", type=Path)
     options = parser.parse_args()
-    os.environ.update(NO_TELEMETRY | QUIET_LIBRARIES)
     settings = Settings.from_env(os.environ)
     if options.data_dir is not None:
         settings = settings.model_copy(update={"data_dir": options.data_dir.resolve()})
@@ -104,4 +103,4 @@ def _print(content: dict[str, Any], path: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    entry.run(main)

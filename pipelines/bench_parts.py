@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from functools import partial
 
-from drillyard.core import provenance
+from drillyard.core import entry, provenance
 from drillyard.core.benchmark import alternating, keep, ratio, say
-from drillyard.core.settings import NO_TELEMETRY, QUIET_LIBRARIES, Settings
+from drillyard.core.settings import Settings
 from pipelines.bench_train import under_torchrun
 from pipelines.loop import KEEP_MEMORY
 from pipelines.torchrun import Job
@@ -25,7 +25,6 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--rows", type=int, default=20_000, help="training rows of an epoch")
     options = parser.parse_args()
-    os.environ.update(NO_TELEMETRY | QUIET_LIBRARIES)
     settings = Settings.from_env(os.environ)
     origin = provenance.stamp()  # now: the files may change while this runs
     job = Job(
@@ -69,4 +68,4 @@ def ratios(rates: Mapping[str, list[float]]) -> dict[str, dict[str, float]]:
 
 
 if __name__ == "__main__":
-    main()
+    entry.run(main)

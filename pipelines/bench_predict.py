@@ -22,9 +22,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from drillyard.core import provenance
+from drillyard.core import entry, provenance
 from drillyard.core.benchmark import alternating, keep, ratio, say
-from drillyard.core.settings import NO_TELEMETRY, QUIET_LIBRARIES, Settings
+from drillyard.core.settings import Settings
 from pipelines import bench_children
 from pipelines.fraud.data import FEATURES
 
@@ -50,7 +50,6 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=300_000, help="at 1x, for predict; whole files of 150,000")
     parser.add_argument("--store-mb", type=int, default=80, help="object store while training from files; data at 1x")
     options = parser.parse_args()
-    os.environ.update(NO_TELEMETRY | QUIET_LIBRARIES)
     settings = Settings.from_env(os.environ)
     origin, started = provenance.stamp(), time.monotonic()  # now: the files may change while this runs
     with tempfile.TemporaryDirectory(prefix="bench-predict-") as name:
@@ -183,4 +182,4 @@ def _print(content: Mapping[str, Any], path: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    entry.run(main)

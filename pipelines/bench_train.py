@@ -16,9 +16,9 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from drillyard.core import provenance
+from drillyard.core import entry, provenance
 from drillyard.core.benchmark import alternating, keep, ratio, say
-from drillyard.core.settings import NO_TELEMETRY, QUIET_LIBRARIES, Settings
+from drillyard.core.settings import Settings
 from pipelines import loop
 from pipelines.cluster import ray_cluster
 from pipelines.torchrun import Job
@@ -32,7 +32,6 @@ def main() -> None:
     parser.add_argument("--recipe", default="base", help="whose network is trained, on Fashion-MNIST")
     parser.add_argument("--rows", type=int, default=54_000, help="training rows of an epoch; default all")
     options = parser.parse_args()
-    os.environ.update(NO_TELEMETRY | QUIET_LIBRARIES)
     settings = Settings.from_env(os.environ)
 
     origin = provenance.stamp()  # now: the files may change while this runs
@@ -110,4 +109,4 @@ def _report(rates: dict[str, list[float]], job: Job, settings: Settings, origin:
 
 
 if __name__ == "__main__":
-    main()
+    entry.run(main)

@@ -2,24 +2,28 @@
 
 make bench-twin    (fraud and vision champions, one replica each; writes .drillyard/reports/bench-twin.json and .svg)
 
-Rates that calibrate and rates that are held back alternate, since the machine's speed changes within minutes; the
-reference work beside each drill says by how much. The result holds the calibrations, for `drillyard twin predict`.
+Rates that calibrate and rates that are held back alternate, since the machine's speed changes within minutes; what the
+load generator took to send a request says by how much. A row is the median over rounds of both, as one drill of a few
+seconds may meet anything. The result holds the calibrations, for `drillyard twin predict`.
 """
 
 import argparse
 import os
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import zip_longest
+from statistics import median
 from typing import Any
 
 import designs
 from designs.twin.calibrate import SHARES, assemble, capacity_rps, idle_cores, one_user
 from designs.twin.observe import Observation, Observer
 from designs.twin.plot import draw
-from designs.twin.predict import predict, sustainable_rps
-from designs.twin.types import Calibration, Scenario
-from drillyard.core import provenance
+from designs.twin.predict import predict, span, sustainable_rps
+from designs.twin.stations import slowdown
+from designs.twin.types import Calibration, Scenario, Span
+from drillyard.core import entry, provenance
 from drillyard.core.benchmark import keep, say
 from drillyard.core.errors import InvalidMeasurement
 from drillyard.core.load import Bursts, Load
@@ -37,7 +41,7 @@ BARS = {"latency": 0.15, "sustainable": 0.10, "utilisation": 0.8}
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", default="fraud,vision", help="names of champions")
-    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--duration", type=float, default=7, help="seconds a drill")
     parser.add_argument("--port", type=int, default=8088)
     options = parser.parse_args()
@@ -65,49 +69,68 @@ def measured(observer: Observer, rounds: int, seconds: float) -> dict[str, Any]:
     background = idle_cores(observer)
     capacity = capacity_rps(observer, one_user(observer, seconds))
     calibrating: list[tuple[Observation, list[Observation]]] = []
-    held_back: list[Observation] = []
+    held_back: list[list[Observation]] = []  # by round
+    base, shape = BURSTS
     for number in range(rounds):
         lone = one_user(observer, seconds)
         loads = _loads(SHARES, capacity, seconds, seed=100 * (number + 1))
-        others = _loads(HELD_BACK, capacity, seconds, seed=1000 * (number + 1))
-        seen = []
-        for place, load in enumerate(loads):
+        bursty = _load(base * capacity, seconds, number).model_copy(update={"shape": shape})
+        others = [*_loads(HELD_BACK, capacity, seconds, seed=1000 * (number + 1)), bursty]
+        seen, held = [], []
+        for load, other in zip_longest(loads, others):
             seen.append(observer.observe(load))
-            held_back += [observer.observe(other) for other in others[place : place + 1]]
+            if other is not None:
+                held.append(observer.observe(other))
         calibrating.append((lone, seen))
-        base, shape = BURSTS
-        held_back.append(observer.observe(_load(base * capacity, seconds, number).model_copy(update={"shape": shape})))
-    highest = _highest(observer, 0.7 * capacity, seconds)
+        held_back.append(held)
+    highest = _highest(observer, 0.5 * capacity, seconds)
     calibration = assemble(observer, background, calibrating)
     return {
         "calibration": calibration.model_dump(mode="json"),
-        "rows": [row(calibration, each, observer.slo) for each in held_back],
+        "rows": [row(calibration, drills, observer.slo) for drills in zip(*held_back, strict=True)],
         "sustainable": _sustainable(calibration, highest, observer.slo),
         "observations": [each.model_dump(mode="json") for lone, seen in calibrating for each in (lone, *seen)],
     }
 
 
-def row(calibration: Calibration, seen: Observation, slo: Slo) -> dict[str, Any]:
-    """One held-back load: measured, predicted, and by which share they differ."""
-    assert isinstance(seen.load, Load)
-    scenario = Scenario(
-        load=seen.load, slo=slo, replicas=calibration.replicas, slowdown=seen.reference_ms / calibration.reference_ms
-    )
-    found = predict(calibration, scenario)
+def row(calibration: Calibration, drills: Sequence[Observation], slo: Slo) -> dict[str, Any]:
+    """One held-back load, a drill of it in each round: measured, predicted, and by which share they differ."""
+    scenarios = [_scenario(calibration, each, slo) for each in drills]
+    found = [predict(calibration, scenario) for scenario in scenarios]
     return {
-        "load": seen.load.model_dump(mode="json"),
-        "requests": seen.requests,
-        "slowdown": scenario.slowdown,
-        "utilisation": found.utilisation.value,
-        "bottleneck": found.bottleneck,
-        "p50_ms": _compared(found.p50_ms.model_dump(), seen.p50_ms),
-        "p99_ms": _compared(found.p99_ms.model_dump(), seen.p99_ms),
-        "shed_share": {"predicted": found.shed_share.model_dump(), "measured": seen.shed_share},
+        "load": drills[0].load.model_dump(mode="json"),
+        "drills": len(drills),
+        "requests": sum(each.requests for each in drills),
+        "slowdown": _span([each.slowdown for each in scenarios]),
+        "utilisation": median(each.utilisation.value for each in found),
+        "bottleneck": found[0].bottleneck,
+        "p50_ms": _compared(_over([each.p50_ms for each in found]), _span([each.p50_ms for each in drills])),
+        "p99_ms": _compared(_over([each.p99_ms for each in found]), _span([each.p99_ms for each in drills])),
+        "shed_share": {
+            "predicted": _over([each.shed_share for each in found]),
+            "measured": _span([each.shed_share for each in drills]),
+        },
     }
 
 
-def _compared(predicted: dict[str, float], measured: float) -> dict[str, Any]:
-    return {"predicted": predicted, "measured": measured, "error": predicted["value"] / measured - 1}
+def _scenario(calibration: Calibration, seen: Observation, slo: Slo) -> Scenario:
+    assert isinstance(seen.load, Load)
+    slow = slowdown(calibration, seen.load.rate_rps, seen.generator_us)
+    return Scenario(load=seen.load, slo=slo, replicas=calibration.replicas, slowdown=slow)
+
+
+def _over(found: list[Span]) -> dict[str, float]:
+    """The median of the predictions, and how far the rounds of the calibration are apart."""
+    low, high = min(each.low for each in found), max(each.high for each in found)
+    return {"value": median(each.value for each in found), "low": low, "high": high}
+
+
+def _span(values: list[float]) -> dict[str, float]:
+    return span(values).model_dump()
+
+
+def _compared(predicted: dict[str, float], measured: dict[str, float]) -> dict[str, Any]:
+    return {"predicted": predicted, "measured": measured, "error": predicted["value"] / measured["value"] - 1}
 
 
 def _loads(shares: Iterable[float], capacity: float, seconds: float, seed: int) -> list[Load]:
@@ -119,16 +142,24 @@ def _load(rate_rps: float, seconds: float, seed: int) -> Load:
 
 
 def _highest(observer: Observer, rate_rps: float, seconds: float) -> list[Observation]:
-    """Drills at rising rates, up to the second in a row that breaks the promise, or what the generator can send."""
+    """Drills at rising rates, up to the second rate in a row that breaks the promise, or what the generator can send.
+
+    A rate that breaks it is asked once more: what others do on this machine breaks it too, and keeps it never.
+    """
     found: list[Observation] = []
-    while len(found) < 2 or any(keeps(each, observer.slo) for each in found[-2:]):
-        try:
-            found.append(observer.observe(_load(rate_rps, seconds, len(found))))
-        except InvalidMeasurement as beyond:
-            if not found:
-                raise
-            say(f"the series ends here: {beyond}")
-            return found
+    broken = 0
+    while broken < 2:
+        for again in range(2):
+            try:
+                found.append(observer.observe(_load(rate_rps, seconds, 2 * len(found) + again)))
+            except InvalidMeasurement as beyond:
+                if not found:
+                    raise
+                say(f"the series ends here: {beyond}")
+                return found
+            if keeps(found[-1], observer.slo):
+                break
+        broken = 0 if keeps(found[-1], observer.slo) else broken + 1
         rate_rps *= STEP
     return found
 
@@ -142,18 +173,17 @@ def _sustainable(calibration: Calibration, drills: list[Observation], slo: Slo) 
     """The highest rate of the rising series that kept the promise, beside the twin's."""
     kept = [each for each in drills if keeps(each, slo)]
     best = max(kept or drills[:1], key=lambda each: each.load.rate_rps if isinstance(each.load, Load) else 0.0)
-    assert isinstance(best.load, Load)
-    scenario = Scenario(
-        load=best.load, slo=slo, replicas=calibration.replicas, slowdown=best.reference_ms / calibration.reference_ms
-    )
-    found = sustainable_rps(calibration, scenario)
+    scenario = _scenario(calibration, best, slo)
+    predicted, measured = sustainable_rps(calibration, scenario), scenario.load.rate_rps
     return {
         "kept": bool(kept),
-        "broken": len(kept) < len(drills),  # False: the generator's limit ended the series, not the server's
+        "broken": not keeps(drills[-1], slo),  # False: the generator's limit ended the series, not the server's
         "series": [[each.load.model_dump()["rate_rps"], each.p99_ms, each.shed_share] for each in drills],
-        **_compared(found.model_dump(), best.load.rate_rps),
+        "predicted": predicted.model_dump(),
+        "measured": measured,
+        "error": predicted.value / measured - 1,
     }
 
 
 if __name__ == "__main__":
-    main()
+    entry.run(main)

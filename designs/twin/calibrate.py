@@ -71,7 +71,6 @@ def assemble(
     config = laptop(observer.target.model)
     server = server_of(config, len(observer.target.replicas()))
     everything = [each for lone, others in measured for each in (lone, *others)]
-    usual_ms = median(each.reference_ms for each in everything)
     return Calibration(
         model=observer.version,
         replicas=server.replicas,
@@ -81,11 +80,20 @@ def assemble(
         max_wait_s=server.max_wait_s,
         max_ongoing_requests=server.max_ongoing_requests,
         queue_timeout_s=server.queue_timeout_s,
-        reference_ms=usual_ms,
-        rounds=tuple(fit(server, lone, others, usual_ms) for lone, others in measured),
+        rounds=tuple(
+            fit(server, lone, others, slowdowns)
+            for (lone, others), slowdowns in zip(measured, _slowdowns(measured), strict=True)
+        ),
         n=sum(each.requests for each in everything),
         **provenance.stamp(),
     )
+
+
+def _slowdowns(measured: list[tuple[Observation, list[Observation]]]) -> list[list[float]]:
+    """Of each round, for each of its drills: the generator's time for one request over the median of all rounds."""
+    spent = [[each.generator_us for each in (lone, *others)] for lone, others in measured]
+    usual = [median(drills) for drills in zip(*spent, strict=True)]
+    return [[mine / each for mine, each in zip(drills, usual, strict=True)] for drills in spent]
 
 
 def server_of(config: ServeConfig, replicas: int) -> Server:

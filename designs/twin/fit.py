@@ -5,6 +5,7 @@ the distance from p50 to p99 is the measured one, and `delay_ms` so that the p50
 too long, a part of the waits for a core cannot have held the queue up, and is left out.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -33,21 +34,17 @@ class Server:
     queue_timeout_s: float
 
 
-def fit(server: Server, alone: Observation, observations: list[Observation], reference_ms: float) -> Round:
+def fit(server: Server, alone: Observation, observations: list[Observation], slowdowns: Sequence[float]) -> Round:
     """`alone` is a closed loop of one user, whose latencies are the trace; `observations` are open loops.
 
-    Points are in the time of a machine whose reference work takes `reference_ms`.
+    `slowdowns` says of each, `alone` first, how much slower than usual the machine was. The round is in usual time.
     """
     trace = trace_of(alone)
     everything = [alone, *observations]
-    batch = batch_time(everything) if is_offloaded(everything) else None
-    points = [_point(server, trace, batch, each, each.reference_ms / reference_ms) for each in observations]
-    scale = reference_ms / alone.reference_ms
-    return Round(
-        points=tuple(sorted(points, key=lambda point: point.rate_rps)),
-        batch=batch and BatchTime(call_us=batch.call_us * scale, row_us=batch.row_us * scale),
-        trace=trace,
-    )
+    batch = batch_time(everything, slowdowns) if is_offloaded(everything) else None
+    drills = zip(observations, slowdowns[1:], strict=True)
+    points = [_point(server, trace, batch, each, slowdown) for each, slowdown in drills]
+    return Round(points=tuple(sorted(points, key=lambda point: point.rate_rps)), batch=batch, trace=trace)
 
 
 def trace_of(alone: Observation) -> Trace:
@@ -62,10 +59,10 @@ def is_offloaded(observations: list[Observation]) -> bool:
     return min(each.call_us for each in observations) > Batching().offload_s * 1e6
 
 
-def batch_time(observations: list[Observation]) -> BatchTime:
+def batch_time(observations: list[Observation], slowdowns: Sequence[float]) -> BatchTime:
     """The line through the mean times of calls of different mean sizes; neither part is negative."""
     rows = np.array([each.call_rows for each in observations])
-    call_us = np.array([each.call_us for each in observations])
+    call_us = np.array([each.call_us for each in observations]) / np.array(slowdowns)
     slope = np.polyfit(rows, call_us, 1)[0] if np.ptp(rows) > 0.2 else 0.0  # else there is no telling
     row_us = float(np.clip(slope, 0.0, (call_us / rows).min()))
     return BatchTime(call_us=float(np.mean(call_us - row_us * rows)), row_us=row_us)
@@ -74,7 +71,7 @@ def batch_time(observations: list[Observation]) -> BatchTime:
 def _point(server: Server, trace: Trace, batch: BatchTime | None, seen: Observation, slowdown: float) -> Point:
     assert isinstance(seen.load, Load)
     times_s = schedule(seen.load)
-    node = _node(server, batch, seen)
+    node = _node(server, batch, seen, slowdown)
     spread, held = _fitted(node, trace, times_s, seen)
     loop_s = (seen.loop_us + held * seen.loop_wait_us) / 1e6
     p50_ms, _ = _percentiles(replace(node, loop_s=loop_s, loop_shape=from_trace(trace, spread)), times_s)
@@ -94,7 +91,7 @@ def _point(server: Server, trace: Trace, batch: BatchTime | None, seen: Observat
     )
 
 
-def _node(server: Server, batch: BatchTime | None, seen: Observation) -> Node:
+def _node(server: Server, batch: BatchTime | None, seen: Observation, slowdown: float) -> Node:
     """The calibrated server at this rate, without delay and spread. In the time of the observation."""
     return Node(
         replicas=server.replicas,
@@ -104,8 +101,8 @@ def _node(server: Server, batch: BatchTime | None, seen: Observation) -> Node:
         batch=None
         if batch is None
         else Batch(
-            call_s=batch.call_us / 1e6,
-            row_s=batch.row_us / 1e6,
+            call_s=batch.call_us * slowdown / 1e6,
+            row_s=batch.row_us * slowdown / 1e6,
             max_rows=server.max_rows,
             max_wait_s=server.max_wait_s,
         ),

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from designs.twin import meter
-from designs.twin.speed import reference_ms
 from drillyard.core.contract import Frozen
 from drillyard.core.errors import InvalidMeasurement
 from drillyard.core.load import ClosedLoad, Load
@@ -12,7 +11,7 @@ from drillyard.core.slo import DrillPlan, DrillResult, Slo
 from loadtests.chaos.target import Target
 from loadtests.generator.progress import Progress
 from loadtests.launch import run_drill
-from loadtests.steady import late, undisturbed
+from loadtests.steady import late, taken
 
 
 class Observation(Frozen):
@@ -29,10 +28,9 @@ class Observation(Frozen):
     proxy_wait_us: float
     loop_us: float
     loop_wait_us: float
-    generator_us: float
+    generator_us: float  # of the load generator: fixed work, so it tells how fast the machine was
     call_us: float  # of the model
     call_rows: float  # mean of a call
-    reference_ms: float  # of this machine, just before and just after
     curve: list[tuple[float, float]]  # (percentile, latency_ms)
 
 
@@ -47,7 +45,7 @@ class Observer:
 
     def observe(self, load: Load | ClosedLoad) -> Observation:
         """Raises InvalidMeasurement when the generator fell behind each time, or nothing was answered."""
-        return undisturbed(lambda: self._observe(load), self._say)
+        return taken(lambda: self._observe(load), self._say)
 
     def _observe(self, load: Load | ClosedLoad) -> Observation:
         readings: list[tuple[meter.Counters, Progress]] = []
@@ -57,22 +55,20 @@ class Observer:
                 readings[1:] = [(meter.read(self.target), progress)]
 
         plan = DrillPlan(model=self.version, load=load, slo=self.slo, min_duration_s=load.duration_s)
-        before_ms = reference_ms()
         result = run_drill(plan, url=self.target.url, samples=self._samples, out=self._out, on_progress=on_progress)
-        slow_ms = (before_ms + reference_ms()) / 2
         if why := late(result):
             raise InvalidMeasurement(why)
         if len(readings) < 2:
             raise InvalidMeasurement(f"{load.words}: the drill was too short for its costs to be read")
-        found = _observation(result, readings, slow_ms)
+        found = _observation(result, readings)
         self._say(
             f"{self.version}, {load.words}: p50 {found.p50_ms:.2f} ms, p99 {found.p99_ms:.2f} ms, "
-            f"{found.shed_share:.1%} shed, {found.busy_cores:.2f} cores busy, reference work {slow_ms:.2f} ms"
+            f"{found.shed_share:.1%} shed, {found.busy_cores:.2f} cores busy, {found.generator_us:.0f} us to send one"
         )
         return found
 
 
-def _observation(result: DrillResult, readings: list[tuple[meter.Counters, Progress]], slow_ms: float) -> Observation:
+def _observation(result: DrillResult, readings: list[tuple[meter.Counters, Progress]]) -> Observation:
     (first, begun), (last, ended) = readings
     seconds, answered = ended.t_s - begun.t_s, ended.ok - begun.ok
     if not answered:
@@ -94,6 +90,5 @@ def _observation(result: DrillResult, readings: list[tuple[meter.Counters, Progr
         generator_us=result.extra["generator_cpu_share"] * duration_s / result.requests * 1e6,
         call_us=work.calls_s / max(work.calls, 1) * 1e6,
         call_rows=work.rows / max(work.calls, 1),
-        reference_ms=slow_ms,
         curve=result.percentiles,
     )

@@ -5,7 +5,7 @@ from typing import Any
 
 
 def draw(content: dict[str, Any], path: Path) -> None:
-    """Write an SVG: p50 and p99 of every held-back load over its rate, for each system."""
+    """Write an SVG: p50 and p99 of every held-back load over its rate, for each system; bars over the rounds."""
     from matplotlib.figure import Figure
 
     systems = content["systems"]
@@ -14,13 +14,12 @@ def draw(content: dict[str, Any], path: Path) -> None:
         rows = sorted(system["rows"], key=lambda row: row["load"]["rate_rps"])
         rates = [row["load"]["rate_rps"] for row in rows]
         for field, colour in (("p50_ms", "#2a6fb0"), ("p99_ms", "#c0504d")):
-            predicted = [row[field]["predicted"] for row in rows]
-            middle = [span["value"] for span in predicted]
-            below = [span["value"] - span["low"] for span in predicted]
-            above = [span["high"] - span["value"] for span in predicted]
-            label = field.removesuffix("_ms")
-            axes.errorbar(rates, middle, yerr=[below, above], fmt="_", color=colour, label=f"{label}, predicted")
-            axes.plot(rates, [row[field]["measured"] for row in rows], "o", color=colour, label=f"{label}, measured")
+            for kind, mark, aside in (("predicted", "_", 0.99), ("measured", "o", 1.01)):
+                spans = [row[field][kind] for row in rows]
+                middle = [span["value"] for span in spans]
+                ends = [[s["value"] - s["low"] for s in spans], [s["high"] - s["value"] for s in spans]]
+                label = f"{field.removesuffix('_ms')}, {kind}"
+                axes.errorbar([aside * r for r in rates], middle, yerr=ends, fmt=mark, color=colour, label=label)
         axes.set_yscale("log")
         axes.set_title(f"{name}: loads it was not calibrated on", fontsize=10)
         axes.set_xlabel("offered requests/s")

@@ -8,6 +8,7 @@ and when more cores are asked for than there are, everything takes so much longe
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import median
 
 import numpy as np
 
@@ -54,6 +55,16 @@ def setting(calibration: Calibration, measured: Round, scenario: Scenario, rate_
         busy_cores=min(busy, calibration.cores),
         extrapolated=each_rps > points[-1].rate_rps * 1.01,
     )
+
+
+def slowdown(calibration: Calibration, rate_rps: float, generator_us: float) -> float:
+    """How much slower than usual the machine is: the load generator's time for one request against the calibration's.
+
+    The generator does the same for each request whatever the server is, so this says nothing of the server.
+    """
+    each_rps = rate_rps / calibration.replicas
+    usual_us = [_cost(r.points, [point.generator_us for point in r.points], each_rps) for r in calibration.rounds]
+    return generator_us / median(usual_us)
 
 
 def _busy_cores(calibration: Calibration, points: tuple[Point, ...], scenario: Scenario, each_rps: float) -> float:

@@ -13,7 +13,7 @@ class Point(Frozen):
     """The system at one rate: what a request costs each part of it, as measured, and what was fitted to its latencies.
 
     A cost is a thread's time on a core for one request; a wait is its time ready to run while every core was taken, as
-    a share of that. Times are as the machine's reference work took `Calibration.reference_ms`.
+    a share of that. Times are those of the machine at its usual speed: the median of the calibration's rounds.
     """
 
     rate_rps: PositiveFloat  # answered, of each replica
@@ -63,7 +63,6 @@ class Calibration(Frozen):
     max_wait_s: NonNegativeFloat
     max_ongoing_requests: PositiveInt  # of a replica
     queue_timeout_s: PositiveFloat
-    reference_ms: PositiveFloat  # the median time of the reference work while it was measured: the machine's speed
     rounds: tuple[Round, ...] = Field(min_length=1)
     commit: str
     machine: str
@@ -104,7 +103,7 @@ class Scenario(Frozen):
     answer_timeout_s: PositiveFloat = 3.0  # a replica's silence after which its request goes to another
     outage: Outage | None = None
     scaling: Scaling | None = None
-    slowdown: PositiveFloat = 1.0  # of this machine now against the calibration's, by the reference work
+    slowdown: PositiveFloat = 1.0  # of this machine now against the calibration's usual; see stations.slowdown
     generator_on_node: bool = True  # False: callers have machines of their own, as in production
 
 

@@ -19,7 +19,7 @@ CalibrationOption = Annotated[
 @app.command()
 def calibrate(
     model: Model,
-    rounds: Annotated[int, typer.Option(help="Passes; their spread is the calibration's uncertainty.", min=1)] = 2,
+    rounds: Annotated[int, typer.Option(help="Passes; their spread is the calibration's uncertainty.", min=1)] = 3,
     duration: Annotated[float, typer.Option(help="Seconds of each drill.", min=4)] = 8,
     quiet: QuietOption = False,
     json_path: JsonOption = None,
@@ -27,7 +27,7 @@ def calibrate(
     """Drill this folder's running server with one user and at five rates, and keep what the twin needs to know.
 
     Takes about a minute and a half a round; nothing else should run meanwhile. The server must be on this machine, as
-    the CPU time of its processes is read too. Example: drillyard twin calibrate fraud --rounds 2
+    the CPU time of its processes is read too. Example: drillyard twin calibrate fraud --rounds 4
     """
     import designs
     from designs.twin.calibrate import calibrate as measure

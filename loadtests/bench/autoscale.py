@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from drillyard.core import provenance
+from drillyard.core import entry, provenance
 from drillyard.core.benchmark import keep, say
 from drillyard.core.load import Load
 from drillyard.core.settings import Settings
@@ -71,4 +71,4 @@ def _drilled(plan: DrillPlan, target: Target, folder: Path, settings: Settings) 
 
 
 if __name__ == "__main__":
-    main()
+    entry.run(main)

@@ -7,7 +7,7 @@ import argparse
 import os
 import sys
 
-from drillyard.core import provenance
+from drillyard.core import entry, provenance
 from drillyard.core.benchmark import keep, say
 from drillyard.core.settings import Settings
 from loadtests.issue_pack import issues
@@ -33,4 +33,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    entry.run(main)

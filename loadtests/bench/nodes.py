@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from drillyard.core import provenance
+from drillyard.core import entry, provenance
 from drillyard.core.benchmark import keep, say
 from drillyard.core.load import Load
 from drillyard.core.settings import Settings
@@ -113,4 +113,4 @@ def _scratch() -> "tempfile.TemporaryDirectory[str]":
 
 
 if __name__ == "__main__":
-    main()
+    entry.run(main)

@@ -11,7 +11,7 @@ import os
 import sys
 from typing import Any
 
-from drillyard.core import provenance
+from drillyard.core import entry, provenance
 from drillyard.core.benchmark import keep, say, spread
 from drillyard.core.load import Load
 from drillyard.core.settings import Settings
@@ -92,4 +92,4 @@ def _bars(rounds: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
 
 
 if __name__ == "__main__":
-    main()
+    entry.run(main)

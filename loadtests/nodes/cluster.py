@@ -116,6 +116,7 @@ class Cluster:
     def drillyard(self, log: Path, *arguments: str, **environment: str) -> "subprocess.Popen[bytes]":
         """Our own command, as a person gives it on the head node; what it says goes to the file `log`."""
         command = [sys.executable, str(Path(sys.executable).parent / "drillyard"), *arguments]
+        log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("wb") as said:
             return subprocess.Popen(
                 self.head.host.command(*command),

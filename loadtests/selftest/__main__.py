@@ -11,14 +11,14 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
-from drillyard.core import provenance
+from drillyard.core import entry, provenance
 from drillyard.core.benchmark import keep
 from drillyard.core.errors import ExitCode
 from drillyard.core.settings import Settings
 from loadtests.selftest import checks, model
 
 
-def main() -> int:
+def main() -> None:
     done = []
     with tempfile.TemporaryDirectory(prefix="drillyard-") as scratch:
         for check in checks.everything(model.write(Path(scratch))):
@@ -28,8 +28,9 @@ def main() -> int:
     content = {**provenance.stamp(), "checks": [asdict(check) for check in done]}
     path = keep(Settings.from_env(os.environ), "drill-selftest", content)
     sys.stdout.write(f"figures: {path}\n")
-    return ExitCode.OK if all(check.held for check in done) else ExitCode.FAIL
+    if not all(check.held for check in done):
+        raise SystemExit(int(ExitCode.FAIL))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    entry.run(main)

@@ -6,18 +6,17 @@ make bench-serve        (about 12 minutes; writes .drillyard/reports/bench-serve
 
 import argparse
 import os
-import signal
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from drillyard.core import provenance
+from drillyard.core import entry, provenance
 from drillyard.core.benchmark import keep, say
 from drillyard.core.contract import ModelRef
-from drillyard.core.errors import DrillyardError, UsageError
-from drillyard.core.settings import NO_TELEMETRY, QUIET_LIBRARIES, Settings
+from drillyard.core.errors import UsageError
+from drillyard.core.settings import Settings
 from serving import lifecycle
 from serving.artifact import fetch
 from serving.bench import bars, environments, parts, plot, report, rounds, wrk
@@ -26,23 +25,16 @@ from serving.bench.servers import Ground, Server, all_servers
 PARTS = ("rows", "images", "proxies")
 
 
-def main() -> int:
-    """Prepare, measure, judge, report. Returns the exit code; a missed bar is a finding, not a failure."""
+def main() -> None:
+    """Prepare, measure, judge, report; a missed bar is a finding, not a failure."""
     options = _options()
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # so that what was started is ended
-    os.environ.update(NO_TELEMETRY | QUIET_LIBRARIES)
     settings = Settings.from_env(os.environ)
-    try:
-        content = compare(options, settings)
-    except DrillyardError as error:
-        sys.stderr.write(f"{error}\n")
-        return int(error.exit_code)
+    content = compare(options, settings)
     path = keep(settings, "bench-proxies" if options.parts == ("proxies",) else "bench-serve", content)
     plot.draw(content, path.with_suffix(".svg"))
     for title, head, lines in report.tables(content):
         _show(title, head, lines)
     sys.stdout.write(f"figures: {path}\n")
-    return 0
 
 
 def compare(options: argparse.Namespace, settings: Settings) -> dict[str, Any]:
@@ -131,4 +123,4 @@ def _show(title: str, head: Sequence[str], lines: Sequence[Sequence[str]]) -> No
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    entry.run(main)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from designs.twin import BatchTime, Calibration, Point, Scenario, predict, segments
+from designs.twin import BatchTime, Calibration, Point, Scenario, predict, segments, stations
 from designs.twin.fit import Server, batch_time, fit, trace_of
 from designs.twin.node import Batch, Node, from_trace
 from designs.twin.observe import Observation
@@ -53,7 +53,6 @@ def seen(load: Load | ClosedLoad, *, batched: bool, slowdown: float = 1.0) -> Ob
         generator_us=200 * slowdown,
         call_us=(CALLS.call_us + CALLS.row_us * rows if batched else 20) * slowdown,
         call_rows=rows,
-        reference_ms=2.0 * slowdown,
         curve=CURVE,
     )
 
@@ -74,8 +73,7 @@ def calibrated(batched: bool, slowdowns: tuple[float, ...] = (1.0, 1.0)) -> Cali
         max_wait_s=0,
         max_ongoing_requests=64,
         queue_timeout_s=0.02,
-        reference_ms=2.0,
-        rounds=(fit(SERVER, lone, others, 2.0),),
+        rounds=(fit(SERVER, lone, others, (1.0, *slowdowns)),),
         commit="none",
         machine="simulated",
         at="2026-01-01",
@@ -104,6 +102,7 @@ def test_a_machine_whose_speed_changes_while_it_is_calibrated_does_not_fool_it()
     calibration = calibrated(False, slowdowns=(1.6, 0.8))
     load = Load(rate_rps=500.0, duration_s=4, seed=50)
     measured = seen(load, batched=False, slowdown=1.4)
+    assert stations.slowdown(calibration, load.rate_rps, measured.generator_us) == pytest.approx(1.4)
     found = predict(calibration, Scenario(load=load, slo=SLO, slowdown=1.4))
     assert found.p50_ms.value == pytest.approx(measured.p50_ms, rel=0.05)
     assert found.p99_ms.value == pytest.approx(measured.p99_ms, rel=0.1)
@@ -113,7 +112,9 @@ def test_the_line_of_calls_is_the_one_that_was_measured() -> None:
     lone = seen(ClosedLoad(users=1, duration_s=8), batched=True)
     sizes = (1.0, 1.5, 4.0, 9.0)
     many = [lone.model_copy(update={"call_rows": rows, "call_us": 300 + 200 * rows}) for rows in sizes]
-    assert batch_time(many).call_us == pytest.approx(300)
-    assert batch_time(many).row_us == pytest.approx(200)
+    assert batch_time(many, [1.0] * 4).call_us == pytest.approx(300)
+    assert batch_time(many, [1.0] * 4).row_us == pytest.approx(200)
+    assert batch_time(many, [2.0] * 4).call_us == pytest.approx(150)
     alike = [lone.model_copy(update={"call_rows": 1.0, "call_us": call_us}) for call_us in (490, 510)]
-    assert (batch_time(alike).call_us, batch_time(alike).row_us) == (500, 0)
+    found = batch_time(alike, [1.0] * 2)
+    assert (found.call_us, found.row_us) == (500, 0)

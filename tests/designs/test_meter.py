@@ -7,7 +7,6 @@ import time
 import pytest
 
 from designs.twin import meter
-from designs.twin.speed import reference_ms
 
 
 def counters(threads: dict[meter.Thread, tuple[float, float]], calls: float = 0, calls_s: float = 0) -> meter.Counters:
@@ -37,10 +36,6 @@ def test_beside_a_model_thread_the_loop_is_the_older_of_the_two_busiest() -> Non
     first = counters({(5, 50): (0.0, 0.0), (5, 51): (0.0, 0.0)})
     last = counters({(5, 50): (0.1, 0.0), (5, 51): (2.0, 0.3), (5, 77): (4.0, 0.1)})
     assert meter.between(first, last).loop_s == pytest.approx(2.0)
-
-
-def test_the_reference_work_takes_a_measurable_time() -> None:
-    assert 0.1 < reference_ms() < 1000
 
 
 def test_threads_that_end_while_they_are_read_are_left_out() -> None:

@@ -46,7 +46,6 @@ class MM1Observer:
             generator_us=100,
             call_us=20,
             call_rows=1,
-            reference_ms=2,
             curve=CURVE,
         )
 

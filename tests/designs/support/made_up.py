@@ -29,7 +29,6 @@ def calibration(model: str, trace: tuple[tuple[float, float], ...]) -> Calibrati
         max_wait_s=0,
         max_ongoing_requests=128,
         queue_timeout_s=0.02,
-        reference_ms=10,
         rounds=(Round(points=(_POINT,), batch=None, trace=trace),),
         commit="none",
         machine="made up",

@@ -35,12 +35,20 @@ def faults() -> tuple[FromResult, ...]:
             "proxy_failed_count", "requests", "kill-haproxy/failed", "failed requests when the only proxy was killed"
         ),
         fault("proxy_whole_s", "s", "kill-haproxy/whole_again_s", "time until the proxy was back"),
+        fault("registry_requests_count", "requests", "registry-gone/requests", "requests asked without a registry"),
+        fault("registry_failed_count", "requests", "registry-gone/failed", "failed requests without a registry"),
     )
 
 
 def fault(key: str, unit: str, place: str, says: str) -> FromResult:
     """Of the drill of a fault, `FAULT/FIELD`."""
     return _timing(key, unit, "bench-faults", f"faults/fault={place}", says, "make bench-faults")
+
+
+def issue(key: str, unit: str, place: str, says: str) -> FromResult:
+    """Of a known production failure, `ISSUE/FIGURE/SIDE`: the figure's number, and `broken` or `fixed`."""
+    name, figure, side = place.split("/")
+    return _timing(key, unit, "bench-issues", f"issues/issue={name}/figures/{figure}/{side}", says, "make bench-issues")
 
 
 def overload(key: str, unit: str, place: str, says: str) -> FromResult:

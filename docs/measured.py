@@ -188,6 +188,15 @@ def nodes() -> str:
     return f"{served}\n\n{trained}\n\n{load}. {_origin(content)}"
 
 
+def selftest() -> str:
+    """The load generator and its recorder held against what is known."""
+    content = _result("drill-selftest")
+    rows = [
+        [each["name"], each["bar"], each["measured"], "yes" if each["held"] else "NO"] for each in content["checks"]
+    ]
+    return f"{table(['check', 'bar', 'measured', 'held'], rows)}\n\n{_origin(content)}"
+
+
 def issue_results() -> str:
     """Both sides of each issue, from the measured results."""
     content = _result("bench-issues")

@@ -10,6 +10,8 @@ and then becomes HAProxy (`exec`: the process id stays the one Serve waits for):
   slow clients hold no connection for ever and no place in a replica at all;
 - a replica is given only as many requests at once as the configuration says; the next ones wait here, for a short time,
   and then get 503 with Retry-After: refusing costs least where it is done in C, and who was accepted is served in time;
+- a replica that is gone is asked again after a quarter of a second and not a whole one (HAProxy pauses between tries for as
+  long as connecting may take), so that who finds none alive is told so soon;
 - a low limit of open files does not keep it from starting;
 - each request is stamped with its time of arrival, from which deadlines count, and with an id unless it has one;
 - while it knows no application yet (a moment after it was started again) it says 503, not that there is no such route;
@@ -50,6 +52,7 @@ _EDITS = (
     r"s|^\( *http-request return status 200 content-type application/grpc hdr grpc-status\) 5 hdr grpc-message"
     r' "Application metadata not set.*|\1 14 hdr grpc-message "no replica can answer now; try again"|',
     r"s|^global$|global\n    no strict-limits|",
+    r"s|^\( *timeout connect \)[0-9]*s$|\1250ms|",
 )
 
 

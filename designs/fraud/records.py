@@ -191,7 +191,7 @@ FAILURES = (
         seen_by=("drillyard_lifecycle_events_total",),
         limited_by="No request asks the registry. What is served goes on.",
         drill="registry-gone",
-        result="Its figures stand in the table of [drills](../../docs/drills.md), once measured.",
+        result="{registry_failed_count} of {registry_requests_count} failed in a minute without it.",
     ),
     FailureMode(
         name="Payments drift",

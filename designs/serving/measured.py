@@ -1,6 +1,6 @@
 """What was measured of the serving tier, and where its results lie."""
 
-from designs.benchmarks import beyond_capacity, fault, faults, serve_cell, serve_ratio, twin
+from designs.benchmarks import beyond_capacity, fault, faults, issue, serve_cell, serve_ratio, twin
 from designs.evidence import Claim, Source
 
 SERVERS: tuple[Source, ...] = (
@@ -57,6 +57,8 @@ SERVERS: tuple[Source, ...] = (
 FAULTS: tuple[Source, ...] = (
     *twin("fraud"),
     *faults(),
+    issue("storm_sends_ratio", "", "retry-storm/0/broken", "sends for each request of clients without restraint"),
+    issue("budget_sends_ratio", "", "retry-storm/0/fixed", "the same with pauses and a budget of retries"),
     fault("controller_failed_count", "requests", "kill-controller/failed", "failed when the controller was killed"),
     fault("controller_max_ms", "ms", "kill-controller/max_ms", "longest answer when the controller was killed"),
     *beyond_capacity(),

@@ -212,7 +212,7 @@ FAILURES = (
         seen_by=("drillyard_lifecycle_events_total",),
         limited_by="Replicas keep verified copies of what they serve.",
         drill="registry-gone",
-        result="Its figures stand in the table of [drills](../../docs/drills.md), once measured.",
+        result="{registry_failed_count} of {registry_requests_count} failed in a minute without it.",
     ),
     FailureMode(
         name="A bad version is promoted",
@@ -233,6 +233,9 @@ FAILURES = (
         seen_by=("drillyard_proxy_unserved_total",),
         limited_by="`Retry-After`, early refusals that cost no Python; a budget for retries in the client.",
         drill="retry-storm",
-        result="Its figures stand in the table of [drills](../../docs/drills.md), once measured.",
+        result=(
+            "Clients without restraint sent {storm_sends_ratio|.1f} times what they were asked for; with pauses and a "
+            "budget {budget_sends_ratio|.2f} times."
+        ),
     ),
 )

@@ -208,7 +208,7 @@ FAILURES = (
             "Mean and deviation of bytes and the largest score are watched against training; people label a sample."
         ),
         drill="drift",
-        result="Its figures stand in the table of [drills](../../docs/drills.md), once measured.",
+        result="Its figures stand in the table of [drills](../../docs/drills.md).",
     ),
     FailureMode(
         name="A hostile file",

@@ -97,6 +97,7 @@ def test_the_wrapper_corrects_what_the_installed_ray_writes(tmp_path: Path) -> N
     assert "no strict-limits" in corrected
     assert re.search(r"backend default_backend\n +http-request return status 503 .*retry-after 1", corrected)
     assert "timeout queue 20ms" in corrected
+    assert re.findall(r"^ *timeout connect (.*)$", corrected, re.MULTILINE) == ["250ms"]
     assert "option http-buffer-request" in corrected
     assert "set-header x-request-start %[date(0,ms)]" in corrected
     assert "set-header x-request-disconnect-disabled ?1" in corrected

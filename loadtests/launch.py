@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import ValidationError
 
 from drillyard.core import budget
+from drillyard.core.contract import ModelRef
 from drillyard.core.errors import ExitCode, InvalidMeasurement, ServiceUnreachable, UsageError
 from drillyard.core.load import Load
 from drillyard.core.slo import DrillPlan, DrillResult
@@ -55,11 +56,12 @@ def run_drill(
         on_progress(progress)
 
     with strikes.prepared():
-        before = scrape.read(url, api_key)
+        name = ModelRef.parse(plan.model).name
+        before = scrape.read(url, name, api_key)
         result = _generate(plan, url=url, samples=samples, out=out, api_key=api_key, on_progress=follow)
         blows = strikes.finish()
     try:
-        counted = scrape.figures(before, scrape.read(url, api_key))
+        counted = scrape.figures(before, scrape.read(url, name, api_key))
     except ServiceUnreachable:  # a fault that the server did not survive: the drill was measured all the same
         counted = {}
     result = result.model_copy(update={"extra": {**result.extra, "server": counted}})

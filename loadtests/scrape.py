@@ -7,12 +7,13 @@ from urllib.parse import urlsplit
 
 from drillyard.core.errors import ServiceUnreachable
 
-_SAMPLE = re.compile(r"^(\w+)(?:\{.*\})? (\S+)$")
+_SAMPLE = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)$")  # name, labels, value
+_MODEL = re.compile(r'(?:^|,)model="([^"]*)"')
 _TIMEOUT_S = 10.0
 
 
-def read(url: str, api_key: str | None = None) -> dict[str, float]:
-    """`/metrics`, by `summed`; empty when this server has none. Raises ServiceUnreachable."""
+def read(url: str, model: str, api_key: str | None = None) -> dict[str, float]:
+    """`/metrics` of that model, by `summed`; empty when this server has none. Raises ServiceUnreachable."""
     parts = urlsplit(url)
     kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
     connection = kind(parts.netloc.rpartition("@")[2], timeout=_TIMEOUT_S)
@@ -25,15 +26,20 @@ def read(url: str, api_key: str | None = None) -> dict[str, float]:
         raise ServiceUnreachable("/metrics", url, f"it said: {error}") from error
     finally:
         connection.close()
-    return summed(text) if response.status == HTTPStatus.OK else {}
+    return summed(text, model) if response.status == HTTPStatus.OK else {}
 
 
-def summed(text: str) -> dict[str, float]:
-    """Prometheus' text format: metric name -> sum over its label sets, of a drift index the largest."""
+def summed(text: str, model: str) -> dict[str, float]:
+    """Prometheus' text format: metric name -> sum over its label sets, of a drift index the largest.
+
+    Another model's samples are left out; what has no such label is the whole server's.
+    """
     found: dict[str, float] = {}
     for line in text.splitlines():
         if match := _SAMPLE.match(line):
-            name, value = match[1], float(match[2])
+            if (labelled := _MODEL.search(match[2] or "")) and labelled[1] != model:
+                continue
+            name, value = match[1], float(match[3])
             found[name] = max(found.get(name, 0.0), value) if name.endswith("_psi") else found.get(name, 0.0) + value
     return found
 

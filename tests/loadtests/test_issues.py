@@ -89,16 +89,23 @@ def test_averaged_percentiles_are_far_off_and_merged_ones_are_not() -> None:
 
 
 def test_metrics_are_summed_over_labels_and_of_drift_the_largest_counts() -> None:
-    before = scrape.summed('a_total{x="1"} 2\na_total{x="2"} 3\n# HELP b no\n')
+    before = scrape.summed('a_total{x="1"} 2\na_total{x="2"} 3\n# HELP b no\n', "fraud")
     text = 'a_total{x="1 2"} 9\nb_total 4\ndrillyard_batch_rows_sum 60\ndrillyard_batch_rows_count{m="f"} 20\n'
     text += 'drillyard_input_drift_psi{f="a"} 0.3\ndrillyard_input_drift_psi{f="b"} 0.1\n'
     assert before == {"a_total": 5.0}
-    assert scrape.figures(before, scrape.summed(text)) == {
+    assert scrape.figures(before, scrape.summed(text, "fraud")) == {
         "a_total": 4.0,
         "b_total": 4.0,
         "rows_per_call": 3.0,
         "input_drift_psi": 0.3,
     }
+
+
+def test_what_another_model_of_the_server_did_is_not_this_ones() -> None:
+    text = 'drillyard_input_drift_psi{model="fraud",feature="V1"} 1.3\n'
+    text += 'drillyard_input_drift_psi{feature="mean",model="vision"} 0.2\n'
+    text += 'a_total{model="fraud"} 2\na_total{model="vision"} 3\na_total{other_model="fraud"} 5\n'
+    assert scrape.summed(text, "vision") == {"drillyard_input_drift_psi": 0.2, "a_total": 8.0}
 
 
 def outcome(

@@ -73,7 +73,7 @@ bench-train: $(STAMP)  ## Ray Train against torchrun and against a naive loop
 bench-fraud: $(STAMP)  ## five seeds of the fraud model, baselines beside; ARGS="--recipe unfiltered" for another recipe
 	$(BIN)/python -m pipelines.bench_model fraud $(ARGS)
 
-drill-catalogue: $(STAMP)  ## every drill for every system (about 35 minutes), into docs/results
+drill-catalogue: $(STAMP)  ## every drill for every system (45 minutes, more on a busy machine), into docs/results
 	$(BIN)/drillyard drill all --out docs/results $(ARGS)
 
 drill-selftest: $(STAMP)  ## the load generator and its recorder against known faults

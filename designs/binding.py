@@ -4,9 +4,9 @@ The key follows its number in an HTML comment. GitHub shows no comment, a termin
 plain text; who edits the file sees number and source side by side, and a diff shows both. `<!--share*100-->` and
 `<!--users/1e6-->` scale the figure to the words around it.
 
-What counts as a number: digits at the start of a word, outside of code, comments, link targets and list counters.
-`p99`, `int8` and `CIFAR-10` are names. Spelt-out factors ("three times", "tenfold") are claims too, and are refused. In
-texts of `design.py`, `{key}` or `{key*100|.1f}` is written as number and comment.
+What counts as a number: digits at the start of a word, with a minus before them, outside of code, comments, link
+targets and list counters. `p99`, `int8` and `CIFAR-10` are names. Spelt-out factors ("three times", "tenfold") are
+claims too, and are refused. In texts of `design.py`, `{key}` or `{key*100|.1f}` is written as number and comment.
 """
 
 import re
@@ -17,9 +17,9 @@ from math import floor, log10
 
 from designs.figures import Figure, shown
 
-_NUMBER = re.compile(r"(?<![\w.,-])\d[\d,]*(?:\.\d+)?")
+_NUMBER = re.compile(r"(?<![\w.,-])-?\d[\d,]*(?:\.\d+)?")
 _KEY = r"(?P<key>[a-z]\w*(?:\.\w+)?)(?:(?P<sign>[*/])(?P<scale>[\d.e]+))?"
-_BOUND = re.compile(rf"(?P<number>\d[\d,]*(?:\.\d+)?)%?<!--{_KEY}-->")
+_BOUND = re.compile(rf"(?P<number>(?:(?<![\w.,>-])-)?\d[\d,]*(?:\.\d+)?)%?<!--{_KEY}-->")
 _WORDS = re.compile(
     r"\b(?:two|three|four|five|six|seven|eight|nine|ten|twelve|twenty|dozen|hundred|thousand)s?[ -]"
     r"(?:times|fold|percent)\b|\b(?:two|three|four|five|ten|hundred)fold\b",

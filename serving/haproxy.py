@@ -10,8 +10,8 @@ and then becomes HAProxy (`exec`: the process id stays the one Serve waits for):
   slow clients hold no connection for ever and no place in a replica at all;
 - a replica is given only as many requests at once as the configuration says; the next ones wait here, for a short time,
   and then get 503 with Retry-After: refusing costs least where it is done in C, and who was accepted is served in time;
-- a replica that is gone is asked again after a quarter of a second and not a whole one (HAProxy pauses between tries for as
-  long as connecting may take), so that who finds none alive is told so soon;
+- a replica that is gone is asked again after a quarter of a second and not a whole one: HAProxy pauses between tries
+  for as long as connecting may take;
 - a low limit of open files does not keep it from starting;
 - each request is stamped with its time of arrival, from which deadlines count, and with an id unless it has one;
 - while it knows no application yet (a moment after it was started again) it says 503, not that there is no such route;

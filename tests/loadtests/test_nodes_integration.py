@@ -1,5 +1,6 @@
 """Three Ray nodes with addresses of their own: one is cut off under load, and nobody is refused for long."""
 
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,10 @@ from loadtests.nodes.cluster import cluster
 from loadtests.nodes.net import Network, NotPermitted, network
 from tests.support import tiny_models
 
-pytestmark = pytest.mark.integration
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(" " in sys.executable, reason="a head of Ray does not start from a path with a space in it"),
+]
 
 STRIKE_AT_S, CUT_S, DURATION_S = 5.0, 25.0, 40.0
 BOUND_S = 5  # after which no request may fail any more

@@ -131,7 +131,7 @@ def log(folder: RunFolder, settings: Settings, run_id: str | None) -> tuple[str,
     figures = [Metric(f"test/{name}", value, now, 0) for name, (value, _, _) in card.metrics.items()]
     tags = {"commit": card.commit, "dataset.sha256": card.dataset.sha256, "recipe": card.recipe}
     client.log_batch(run_id, metrics=figures, tags=[RunTag(key, value) for key, value in tags.items()])
-    client.log_inputs(run_id, datasets=[_lineage(card)])
+    _log_lineage(client, run_id, card)
     for name in ("recipe.json", "evaluation.json"):
         client.log_artifact(run_id, str(folder.path / name))
     client.log_artifacts(run_id, str(folder.plots), PLOTS_ARTIFACT)
@@ -225,6 +225,16 @@ def _describe(folder: RunFolder) -> None:
 
 def _schema(tensors: tuple[contract.TensorSpec, ...]) -> Schema:
     return Schema([TensorSpec(np.dtype(_NUMPY[tensor.dtype]), tensor.shape, tensor.name) for tensor in tensors])
+
+
+def _log_lineage(client: MlflowClient, run_id: str, card: contract.ModelCard) -> None:
+    """Another writer may name the same data set at the same moment; asked again, the store finds it there."""
+    try:
+        client.log_inputs(run_id, datasets=[_lineage(card)])
+    except MlflowException as error:
+        if "already exists" not in str(error):
+            raise
+        client.log_inputs(run_id, datasets=[_lineage(card)])
 
 
 def _lineage(card: contract.ModelCard) -> DatasetInput:

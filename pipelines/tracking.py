@@ -229,12 +229,13 @@ def _schema(tensors: tuple[contract.TensorSpec, ...]) -> Schema:
 
 def _log_lineage(client: MlflowClient, run_id: str, card: contract.ModelCard) -> None:
     """Another writer may name the same data set at the same moment; asked again, the store finds it there."""
+    datasets = [_lineage(card)]
     try:
-        client.log_inputs(run_id, datasets=[_lineage(card)])
+        client.log_inputs(run_id, datasets=datasets)
     except MlflowException as error:
         if "already exists" not in str(error):
             raise
-        client.log_inputs(run_id, datasets=[_lineage(card)])
+        client.log_inputs(run_id, datasets=datasets)
 
 
 def _lineage(card: contract.ModelCard) -> DatasetInput:

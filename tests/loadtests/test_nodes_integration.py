@@ -31,6 +31,7 @@ def hosts() -> Iterator[Network]:
         with network(3) as found:
             yield found
     except NotPermitted as refused:
+        # Namespaces are for root, and not for every container; `.ci/run` is root.
         pytest.skip(str(refused))
 
 

@@ -13,4 +13,5 @@ def program(name: str, package: str, folders: Iterable[Path] = ()) -> str:
     try:
         return programs.find(name, package, folders)
     except programs.ProgramMissing as missing:
+        # `.ci/run` installs every one of them; a developer without it is told the package.
         pytest.skip(str(missing))

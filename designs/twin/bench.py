@@ -11,7 +11,7 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import zip_longest
 from statistics import median
 from typing import Any
@@ -149,19 +149,25 @@ def _highest(observer: Observer, rate_rps: float, seconds: float) -> list[Observ
     found: list[Observation] = []
     broken = 0
     while broken < 2:
-        for again in range(2):
-            try:
-                found.append(observer.observe(_load(rate_rps, seconds, 2 * len(found) + again)))
-            except InvalidMeasurement as beyond:
-                if not found:
-                    raise
-                say(f"the series ends here: {beyond}")
-                return found
-            if keeps(found[-1], observer.slo):
-                break
+        try:
+            for seen in _once_or_twice(observer, rate_rps, seconds, seed=2 * len(found)):
+                found.append(seen)  # each at once: the second may find the generator's limit
+        except InvalidMeasurement as beyond:
+            if not found:
+                raise
+            say(f"the series ends here: {beyond}")
+            break
         broken = 0 if keeps(found[-1], observer.slo) else broken + 1
         rate_rps *= STEP
     return found
+
+
+def _once_or_twice(observer: Observer, rate_rps: float, seconds: float, seed: int) -> Iterator[Observation]:
+    """A drill, and another where that one broke the promise."""
+    first = observer.observe(_load(rate_rps, seconds, seed))
+    yield first
+    if not keeps(first, observer.slo):
+        yield observer.observe(_load(rate_rps, seconds, seed + 1))
 
 
 def keeps(seen: Observation, slo: Slo) -> bool:

@@ -17,7 +17,8 @@ from drillyard.core.load import ClosedLoad, Load
 from drillyard.core.slo import Slo
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "docs"))
-import measured
+import drilled
+import recorded
 
 LOOP_US, CURVE = 1000.0, [(100 * (i + 0.5) / 4096, float(x)) for i, x in enumerate(exponential())]
 
@@ -71,5 +72,5 @@ def test_a_queue_with_a_closed_form_is_calibrated_predicted_and_shown(
     (tmp_path / "bench-twin.json").write_text(json.dumps(content))
     plot.draw(content, tmp_path / "bench-twin.svg")
     assert "queue" in (tmp_path / "bench-twin.svg").read_text()
-    monkeypatch.setattr(measured, "RESULTS", tmp_path)
-    assert measured.twin().count("| queue |") == 5
+    monkeypatch.setattr(recorded, "RESULTS", tmp_path)
+    assert drilled.twin().count("| queue |") == 5

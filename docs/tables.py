@@ -1,4 +1,4 @@
-"""Tables in the documentation that are made from code; run by cog (`make format`). Measured ones: measured.py and drilled.py."""
+"""Tables in the documentation that are made from code; run by cog (`make format`). Measured ones: measured, drilled."""
 
 import re
 from collections.abc import Iterable, Sequence

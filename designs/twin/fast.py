@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from designs.twin.node import Array, Node, draw
+from designs.twin.node import Array, Node, loop_times
 
 _FULL = 1e6  # added to a full replica's count of requests, so that any with room goes first
 
@@ -28,7 +28,7 @@ class Outcome:
 
 def simulate(node: Node, times_s: Array, rng: np.random.Generator) -> Outcome:
     """Streams of arrivals (M, N), ascending along N, each through its own node that begins empty."""
-    loops = node.loop_s * draw(node.loop_shape, times_s.shape, rng)
+    loops = loop_times(node, times_s.shape, rng)
     queues = _Queues(node, *times_s.shape)
     for step in range(times_s.shape[1]):
         queues.admit(step, times_s[:, step], loops[:, step])

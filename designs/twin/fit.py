@@ -1,17 +1,19 @@
-"""Observations -> a round of a calibration: costs as they were measured, and the two figures that are fitted.
+"""Observations -> a round of a calibration: costs as they were measured, and the figures that are fitted.
 
-At each rate the simulation is given the measured costs and the drill's own arrivals. `spread` is then chosen so that
-the distance from p50 to p99 is the measured one, and `delay_ms` so that the p50 is. Where the costs alone make the p50
-too long, a part of the waits for a core cannot have held the queue up, and is left out.
+At each rate the simulation is given the measured costs and the drill's own arrivals. `spread`, and where all of it is
+not enough `pause_ms`, is then chosen so that the distance from p50 to p99 is the measured one, and `delay_ms` so that
+the p50 is. Where the costs alone make the p50 too long, a part of the waits for a core cannot have held the queue up,
+and is left out.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from designs.twin import segments
-from designs.twin.node import Array, Batch, Node, from_trace
+from designs.twin.node import Array, Batch, Node, from_trace, pause_share
 from designs.twin.observe import Observation
 from designs.twin.types import BatchTime, Point, Round
 from drillyard.core.load import Load
@@ -19,8 +21,8 @@ from loadtests.generator.arrivals import schedule
 from serving.recipes import Batching
 
 Trace = tuple[tuple[float, float], ...]
-_REQUESTS, _CLOSE = 10_000, 0.03
-_MOST_SPREAD = 256.0
+_REQUESTS, _CLOSE = 160_000, 0.03
+_SHORTEST_PAUSE_S, _LONGEST_PAUSE_S = 1e-4, 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,9 +74,8 @@ def _point(server: Server, trace: Trace, batch: BatchTime | None, seen: Observat
     assert isinstance(seen.load, Load)
     times_s = schedule(seen.load)
     node = _node(server, batch, seen, slowdown)
-    spread, held = _fitted(node, trace, times_s, seen)
-    loop_s = (seen.loop_us + held * seen.loop_wait_us) / 1e6
-    p50_ms, _ = _percentiles(replace(node, loop_s=loop_s, loop_shape=from_trace(trace, spread)), times_s)
+    fitted, spread, held = _fitted(node, trace, times_s, seen)
+    p50_ms, _ = _percentiles(fitted, times_s)
     return Point(
         rate_rps=seen.answered_rps / server.replicas * slowdown,
         busy_cores=seen.busy_cores,
@@ -85,6 +86,7 @@ def _point(server: Server, trace: Trace, batch: BatchTime | None, seen: Observat
         generator_us=seen.generator_us / slowdown,
         delay_ms=max(0.0, seen.p50_ms - p50_ms) / slowdown,
         spread=spread,
+        pause_ms=fitted.pause_s * 1000 / slowdown,
         p50_ms=seen.p50_ms,
         p99_ms=seen.p99_ms,
         requests=seen.requests,
@@ -92,12 +94,14 @@ def _point(server: Server, trace: Trace, batch: BatchTime | None, seen: Observat
 
 
 def _node(server: Server, batch: BatchTime | None, seen: Observation, slowdown: float) -> Node:
-    """The calibrated server at this rate, without delay and spread. In the time of the observation."""
+    """The calibrated server at this rate, without delay, spread and pauses. In the time of the observation."""
+    assert isinstance(seen.load, Load)
     return Node(
         replicas=server.replicas,
         proxy_s=(seen.proxy_us + seen.proxy_wait_us) / 1e6,
         loop_s=(seen.loop_us + seen.loop_wait_us) / 1e6,
         loop_shape=np.ones(1),
+        pause_share=pause_share(seen.load.rate_rps / server.replicas),
         batch=None
         if batch is None
         else Batch(
@@ -112,34 +116,44 @@ def _node(server: Server, batch: BatchTime | None, seen: Observation, slowdown: 
     )
 
 
-def _fitted(node: Node, trace: Trace, times_s: Array, seen: Observation) -> tuple[float, float]:
-    """(spread, share of the loop's waits for a core that holds up its queue)."""
-    spread, held = 0.0, 1.0
+def _fitted(node: Node, trace: Trace, times_s: Array, seen: Observation) -> tuple[Node, float, float]:
+    """The node with its spread and pauses, that spread, and the share of the loop's waits that holds up its queue."""
+    distance_ms = seen.p99_ms - seen.p50_ms
+    spread, found = 0.0, node
     for held in (1.0, 0.5, 0.0):
         loop_s = (seen.loop_us + held * seen.loop_wait_us) / 1e6
-        spread = _spread(replace(node, loop_s=loop_s), trace, times_s, seen.p99_ms - seen.p50_ms)
-        p50_ms, _ = _percentiles(replace(node, loop_s=loop_s, loop_shape=from_trace(trace, spread)), times_s)
+        spread, found = _widened(replace(node, loop_s=loop_s), trace, times_s, distance_ms)
+        p50_ms, _ = _percentiles(found, times_s)
         if p50_ms <= seen.p50_ms:
             break
-    return spread, held
+    return found, spread, held
 
 
-def _spread(node: Node, trace: Trace, times_s: Array, distance_ms: float) -> float:
-    """The spread that sets p50 and p99 so far apart; 0 when they are further apart without any."""
+def _widened(node: Node, trace: Trace, times_s: Array, distance_ms: float) -> tuple[float, Node]:
+    """As much of the trace's spread as sets p50 and p99 so far apart; where all of it does not, pauses as well."""
 
-    def apart(spread: float) -> float:
-        p50_ms, p99_ms = _percentiles(replace(node, loop_shape=from_trace(trace, spread)), times_s)
-        return p99_ms - p50_ms
+    def spread(share: float) -> Node:
+        return replace(node, loop_shape=from_trace(trace, share))
 
-    low, high = 0.0, 1.0
-    if apart(low) >= distance_ms:
-        return low
-    while high < _MOST_SPREAD and apart(high) < distance_ms:
-        low, high = high, 2 * high
-    while (high - low) > _CLOSE * high:
-        middle = (low + high) / 2
-        low, high = (middle, high) if apart(middle) < distance_ms else (low, middle)
-    return (low + high) / 2
+    def paused(pause_s: float) -> Node:
+        return replace(spread(1.0), pause_s=pause_s)
+
+    def too_narrow(candidate: Node) -> bool:
+        p50_ms, p99_ms = _percentiles(candidate, times_s)
+        return p99_ms - p50_ms < distance_ms
+
+    if too_narrow(spread(1.0)):
+        return 1.0, paused(_least(lambda pause_s: not too_narrow(paused(pause_s)), _SHORTEST_PAUSE_S, _LONGEST_PAUSE_S))
+    share = _least(lambda share: not too_narrow(spread(share)), _CLOSE, 1.0) if too_narrow(spread(0.0)) else 0.0
+    return share, spread(share)
+
+
+def _least(enough: Callable[[float], bool], low: float, high: float) -> float:
+    """The least value that is enough, within 3% of itself; `high` when none is."""
+    while high - low > _CLOSE * high:
+        middle = math.sqrt(low * high)
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
 
 
 def _percentiles(node: Node, times_s: Array) -> tuple[float, float]:

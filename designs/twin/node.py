@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 GRID = 4096  # points of the table that service times are drawn from
-WIDEST = 2.0
+PAUSES_PER_S = 8.0  # of a replica
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +32,8 @@ class Node:
     proxy_s: float  # fixed time of the one proxy
     loop_s: float  # mean time of an event loop
     loop_shape: Array  # (GRID,) ascending, mean 1: equally likely times of a loop over their mean
+    pause_share: float = 0.0  # of a loop's requests that meet a pause: others have the core
+    pause_s: float = 0.0  # mean of a pause; they are exponentially distributed
     batch: Batch | None  # None: the loop answers by itself
     delay_s: float  # added to each answered request, keeps nobody waiting
     max_ongoing: int  # requests in a replica at once; more wait at the proxy
@@ -52,16 +54,22 @@ def exponential() -> Array:
 def from_trace(trace: tuple[tuple[float, float], ...], spread: float) -> Array:
     """A measured trace as a shape: (percentile, time) pairs, their distance from the mean multiplied by `spread`.
 
-    What goes beyond `WIDEST` is not a wider trace but pauses, in which the replica gets no core: one request in 64
-    takes so many means longer. No time is below a twentieth of the mean.
+    No time is below a twentieth of the mean.
     """
     percentiles, times = np.array(trace).T
     drawn = np.interp((np.arange(GRID) + 0.5) / GRID * 100, percentiles, times)
-    shape: Array = np.maximum(0.05, 1 + min(spread, WIDEST) * (drawn / drawn.mean() - 1))
-    shape[-GRID // 64 :] += max(0.0, spread - WIDEST)
+    shape: Array = np.maximum(0.05, 1 + spread * (drawn / drawn.mean() - 1))
     return shape / shape.mean()
 
 
-def draw(shape: Array, size: tuple[int, ...], rng: np.random.Generator) -> Array:
-    """Independent samples of a shape."""
-    return shape[rng.integers(0, GRID, size)]
+def pause_share(each_rps: float) -> float:
+    """Of the requests of a replica that has so many a second."""
+    return min(1.0, PAUSES_PER_S / each_rps)
+
+
+def loop_times(node: Node, size: tuple[int, ...], rng: np.random.Generator) -> Array:
+    """Independent samples of what an event loop takes for a request, pauses with it."""
+    times: Array = node.loop_s * node.loop_shape[rng.integers(0, len(node.loop_shape), size)]
+    if node.pause_s:
+        times += (rng.random(size) < node.pause_share) * rng.exponential(node.pause_s, size)
+    return times

@@ -14,7 +14,7 @@ from drillyard.core.errors import InvalidMeasurement, UsageError
 from drillyard.core.load import Load
 from loadtests.generator.arrivals import schedule
 
-REQUESTS = 20_000  # simulated in each round at least, where nothing depends on the time of day
+REQUESTS = 320_000  # simulated in each round at least, where nothing depends on the time of day
 _CLOSE = 1.005  # the highest sustainable rate is found within this ratio
 
 
@@ -36,7 +36,7 @@ def predict(calibration: Calibration, scenario: Scenario) -> Prediction:
     """What the drill of this load would measure: its very arrivals, through each round of the calibration.
 
     With an outage or an autoscaler the load runs once through the request-by-request model, else as often as makes
-    20,000 requests through the fast one. Raises UsageError (load, batch, outage) and InvalidMeasurement when no
+    320,000 requests through the fast one. Raises UsageError (load, batch, outage) and InvalidMeasurement when no
     request was answered.
     """
     _check(calibration, scenario)

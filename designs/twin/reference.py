@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import simpy
 
-from designs.twin.node import Array, Node, draw
+from designs.twin.node import Array, Node, loop_times
 from designs.twin.replica import Job, Replica, Steps
 
 RETRIES = 3  # to how many others HAProxy gives a request that was not answered (serving/environment.py)
@@ -98,7 +98,7 @@ def simulate(
     cluster = Cluster(node)
     env = cluster.env
     proxy = simpy.Resource(env)
-    loops_s = node.loop_s * draw(node.loop_shape, times_s.shape, rng)
+    loops_s = loop_times(node, times_s.shape, rng)
     latency_s = np.full(times_s.shape, np.nan)
     lost = {"refused": 0, "failed": 0}
 

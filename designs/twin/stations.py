@@ -12,7 +12,7 @@ from statistics import median
 
 import numpy as np
 
-from designs.twin.node import Batch, Node, from_trace
+from designs.twin.node import Batch, Node, from_trace, pause_share
 from designs.twin.types import Calibration, Point, Round, Scenario
 
 
@@ -40,13 +40,16 @@ def setting(calibration: Calibration, measured: Round, scenario: Scenario, rate_
         return float(np.interp(busy, [cores for cores, _ in pairs], [share for _, share in pairs]))
 
     delay_ms = float(np.interp(each_rps, [p.rate_rps for p in points], [p.delay_ms for p in points]))
+    spread = float(np.interp(each_rps, [p.rate_rps for p in points], [p.spread for p in points]))
     stretch = max(1.0, busy / calibration.cores) * scenario.slowdown
     return Setting(
         node=Node(
             replicas=scenario.replicas,
             proxy_s=cost_us("proxy_us") * (1 + waiting("proxy_wait")) * stretch / 1e6,
             loop_s=cost_us("loop_us") * (1 + waiting("loop_wait")) * stretch / 1e6,
-            loop_shape=from_trace(measured.trace, _spread(points, each_rps)),
+            loop_shape=from_trace(measured.trace, spread),
+            pause_share=pause_share(rate_rps / scenario.replicas),
+            pause_s=_pause_ms(points, each_rps) * scenario.slowdown / 1000,
             batch=_batch(calibration, measured, scenario, stretch),
             delay_s=delay_ms * scenario.slowdown / 1000,
             max_ongoing=scenario.max_ongoing_requests or calibration.max_ongoing_requests,
@@ -83,9 +86,9 @@ def _cost(points: tuple[Point, ...], costs: Sequence[float], each_rps: float) ->
     return float(np.interp(rate, rates, rates * np.array(costs))) / rate
 
 
-def _spread(points: tuple[Point, ...], each_rps: float) -> float:
+def _pause_ms(points: tuple[Point, ...], each_rps: float) -> float:
     """It grows by orders of magnitude towards saturation, so its logarithm is interpolated."""
-    return float(np.expm1(np.interp(each_rps, [p.rate_rps for p in points], np.log1p([p.spread for p in points]))))
+    return float(np.expm1(np.interp(each_rps, [p.rate_rps for p in points], np.log1p([p.pause_ms for p in points]))))
 
 
 def _batch(calibration: Calibration, measured: Round, scenario: Scenario, stretch: float) -> Batch | None:

@@ -24,7 +24,8 @@ class Point(Frozen):
     loop_wait: NonNegativeFloat
     generator_us: NonNegativeFloat  # the load generator's, which shares the cores
     delay_ms: NonNegativeFloat  # the rest of the latency, which holds up nobody else (fitted to the p50)
-    spread: NonNegativeFloat  # how much of the trace's spread holds up the queue (fitted to the p99); 0 is none
+    spread: NonNegativeFloat  # how much of the trace's spread holds up the queue (fitted to the p99); 0 none, 1 all
+    pause_ms: NonNegativeFloat  # mean of the replica's pauses (fitted to the p99 where the trace alone is too narrow)
     p50_ms: PositiveFloat  # measured
     p99_ms: PositiveFloat
     requests: PositiveInt

@@ -5,7 +5,7 @@ import pytest
 
 from designs.twin import BatchTime, Calibration, Point, Scenario, predict, segments, stations
 from designs.twin.fit import Server, batch_time, fit, trace_of
-from designs.twin.node import Batch, Node, from_trace
+from designs.twin.node import Batch, Node, from_trace, pause_share
 from designs.twin.observe import Observation
 from drillyard.core.load import ClosedLoad, Load
 from drillyard.core.slo import Slo
@@ -13,7 +13,7 @@ from loadtests.generator.arrivals import schedule
 
 SERVER = Server(replicas=1, max_rows=32, max_wait_s=0.0, max_ongoing_requests=64, queue_timeout_s=0.02)
 CURVE = [(0.0, 1.0), (50.0, 1.3), (90.0, 1.8), (99.0, 4.0), (100.0, 7.0)]  # of one user, ms
-TRUE_DELAY_MS, TRUE_SPREAD, LOOP_US, WAIT_US = 0.4, 1.7, 500.0, 60.0
+TRUE_DELAY_MS, TRUE_SPREAD, TRUE_PAUSE_MS, LOOP_US, WAIT_US = 0.4, 1.0, 6.0, 500.0, 60.0
 CALLS = BatchTime(call_us=300, row_us=200)
 SLO = Slo(p50_ms=50, p99_ms=100, max_error_rate=0.01)
 
@@ -27,6 +27,8 @@ def seen(load: Load | ClosedLoad, *, batched: bool, slowdown: float = 1.0) -> Ob
             proxy_s=100e-6 * slowdown,
             loop_s=(LOOP_US + WAIT_US) * 1e-6 * slowdown,
             loop_shape=from_trace(trace_of(seen(ClosedLoad(users=1, duration_s=8), batched=batched)), TRUE_SPREAD),
+            pause_share=pause_share(load.rate_rps),
+            pause_s=TRUE_PAUSE_MS * slowdown / 1000,
             batch=Batch(call_s=300e-6 * slowdown, row_s=200e-6 * slowdown, max_rows=32, max_wait_s=0.0)
             if batched
             else None,
@@ -34,7 +36,7 @@ def seen(load: Load | ClosedLoad, *, batched: bool, slowdown: float = 1.0) -> Ob
             max_ongoing=64,
             queue_timeout_s=0.02,
         )
-        found = segments.simulate(node, schedule(load), np.random.default_rng(7), 15_000)
+        found = segments.simulate(node, schedule(load), np.random.default_rng(7), 640_000)
         p50_ms, p99_ms = (float(v) for v in np.percentile(found.latency_s, [50, 99]) * 1000)
         requests, rate = round(load.rate_rps * load.duration_s), load.rate_rps
         rows = 1 / found.calls if batched else 1.0
@@ -82,7 +84,7 @@ def calibrated(batched: bool, slowdowns: tuple[float, ...] = (1.0, 1.0)) -> Cali
 
 
 def near(point: Point) -> bool:
-    return abs(point.delay_ms - TRUE_DELAY_MS) < 0.1 and abs(point.spread - TRUE_SPREAD) < 0.4
+    return abs(point.delay_ms - TRUE_DELAY_MS) < 0.1 and abs(point.pause_ms - TRUE_PAUSE_MS) < 1
 
 
 @pytest.mark.parametrize("batched", [False, True], ids=["quick model", "batches"])

@@ -11,6 +11,7 @@ _POINT = Point(
     loop_wait=0.25,
     generator_us=200,
     delay_ms=2,
+    pause_ms=0,
     spread=1,
     p50_ms=3,
     p99_ms=9,

@@ -82,6 +82,22 @@ def serve_cell(key: str, unit: str, place: str, says: str) -> FromResult:
     )
 
 
+def proxied(key: str, unit: str, place: str, says: str) -> FromResult:
+    """Median over rounds of a large body's figure: `SERVER/WORKLOAD/FIELD`."""
+    server, workload, field = place.split("/")
+    path = f"cells/contender={server}/workload={workload}/{field}"
+    return FromResult(
+        key=key,
+        unit=unit,
+        says=says,
+        result="bench-proxies",
+        path=path,
+        reduce="median",
+        command='make bench-serve ARGS="--parts proxies"',
+        ages=_AGES,
+    )
+
+
 def serve_ratio(key: str, place: str, says: str, *, of: str = "rows_per_s") -> FromResult:
     """Ratio to another, taken within rounds: `SERVER/WORKLOAD/over SERVER/over WORKLOAD`."""
     server, workload, other, others = place.split("/")
@@ -94,7 +110,7 @@ def twin(model: str) -> tuple[FromResult, ...]:
     """The twin's highest rate beside the measured one, with one replica on this kind of machine."""
     found = {
         "twin_rps": ("predicted/value", "requests/s", "highest rate within the promise, by the twin"),
-        "twin_measured_rps": ("measured", "requests/s", "highest rate within the promise, measured"),
+        "twin_measured_rps": ("measured/value", "requests/s", "highest rate within the promise, measured"),
         "twin_error_ratio": ("error", "", "the twin's error of that rate"),
     }
     return tuple(

@@ -51,15 +51,20 @@ def capacity(opened: Opened, calibration: Calibration) -> Capacity:
     if not highest.value:
         raise UsageError("calibration", calibration.model, "one in which some rate keeps the design's promise")
     zones = int(figures["zones_count"].value)
-    needed = plan(
-        Demand(peak_rps=peak_rps, zones_per_region=zones, lost_zones=1),
-        NodeType(
+    try:
+        demand = Demand(peak_rps=peak_rps, zones_per_region=zones, lost_zones=1)
+        node = NodeType(
             capacity_rps=highest.value,
             usd_per_hour=figures["core_hour_eur"].value * calibration.cores,  # its currency is the input's
             utilisation_target=figures["target_utilisation_ratio"].value,
             capacity_source=f"twin of {calibration.model}, {calibration.commit}",
-        ),
-    )
+        )
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        raise UsageError(
+            str(wrong["loc"][0]), wrong["input"], f"a figure that can be planned: {wrong['msg']}"
+        ) from None
+    needed = plan(demand, node)
     return Capacity(
         machine=calibration.machine,
         cores=calibration.cores,

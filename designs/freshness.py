@@ -1,8 +1,8 @@
 """Whether a number still speaks of the code as it is.
 
 Two rules. What seed and code decide (quality, sizes) is stale as soon as that code is another one: its syntax trees,
-docstrings and comments apart, are compared by digest. What a clock decided (speed, faults) grows old with each commit
-to the folders that it measured, and is stale after `MOST_COMMITS` of them.
+docstrings, comments and a recipe's stated purpose apart, are compared by digest. What a clock decided (speed, faults)
+grows old with each commit to the folders that it measured, and is stale after `MOST_COMMITS` of them.
 """
 
 import ast
@@ -71,6 +71,8 @@ def _dump(source: str, name: str) -> str:
         body = getattr(node, "body", None)
         if isinstance(body, list) and body and _is_docstring(body[0]):
             body.pop(0)
+        if isinstance(node, ast.Call):
+            node.keywords = [each for each in node.keywords if each.arg != "purpose"]
     return ast.dump(tree)
 
 

@@ -1,6 +1,6 @@
 """What every tier of equal one-core replicas over several zones has in common: options, arithmetic and bounds.
 
-A design that uses it has the figures `peak_rps` and `cpu_us_per_request`.
+A design that uses it has the figure `peak_rps`, and one for the CPU time of a request.
 """
 
 from designs.figures import Bound, Estimate, Input
@@ -42,14 +42,14 @@ COST = Estimate(
 )
 
 
-def capacity(left_out: str = "") -> tuple[Estimate, ...]:
-    """How many replicas the peak needs, and how busy they are; `left_out` says what their cores do besides."""
+def capacity(cpu_us: str = "cpu_us_per_request") -> tuple[Estimate, ...]:
+    """How many replicas the peak needs, and how busy they are; `cpu_us` says what a request costs."""
     return (
         Estimate(
             key="peak_cores",
             unit="cores",
-            formula="peak_rps * cpu_us_per_request / 1e6",
-            says="cores that work without a pause at peak" + (f", {left_out} not included" if left_out else ""),
+            formula=f"peak_rps * {cpu_us} / 1e6",
+            says="cores that work without a pause at peak",
         ),
         Estimate(
             key="replicas_needed_count",

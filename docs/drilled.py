@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import recorded
-from recorded import origin, result
+from recorded import held, origin, result
 from tables import table
 
 
@@ -131,13 +131,14 @@ def twin() -> str:
     for name, system in content["systems"].items():
         for row in sorted(system["rows"], key=lambda row: row["load"]["rate_rps"]):
             load = f"{row['load']['rate_rps']:.0f} {row['load']['shape']['kind']}"
-            cells = [_beside(row[field], ".2f") for field in ("p50_ms", "p99_ms")]
+            bar = content["bars"]["latency"] if row["utilisation"] < content["bars"]["utilisation"] else None
+            cells = [_beside(row[field], ".2f", bar) for field in ("p50_ms", "p99_ms")]
             rows.append([name, load, f"{row['utilisation']:.0%} {row['bottleneck']}", *cells])
-        highest.append([name, _beside(system["sustainable"], ",.0f")])
-    head = ["system", "requests/s", "utilisation", "p50, ms: predicted, measured, error", "p99, ms"]
+        highest.append([name, _beside(system["sustainable"], ",.0f", content["bars"]["sustainable"])])
+    head = ["system", "requests/s", "utilisation", "p50, ms: predicted, measured, error, bar", "p99, ms"]
     picture = "![Predicted and measured latency](results/bench-twin.svg)"
     took = f"{content['elapsed_s'] / 60:.0f} minutes"
-    rates = table(["system", "highest sustainable requests/s: predicted, measured, error"], highest)
+    rates = table(["system", "highest sustainable requests/s: predicted, measured, error, bar"], highest)
     return f"{picture}\n\n{table(head, rows)}\n\n{rates}\n\n{origin(content)}, {took}."
 
 
@@ -175,9 +176,10 @@ def _seconds(value: float | None) -> str:
     return "" if value is None else f"{value:.1f} s"
 
 
-def _beside(figure: dict[str, Any], form: str) -> str:
+def _beside(figure: dict[str, Any], form: str, bar: float | None) -> str:
     predicted, measured = (_with_ends(figure[kind], form) for kind in ("predicted", "measured"))
-    return f"{predicted}, {measured}, {figure['error']:+.0%}"
+    verdict = "" if bar is None else f", {held(f'{bar:.0%}', abs(figure['error']) <= bar)}"
+    return f"{predicted}, {measured}, {figure['error']:+.0%}{verdict}"
 
 
 def _with_ends(found: Any, form: str) -> str:

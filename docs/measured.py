@@ -3,7 +3,7 @@
 from statistics import mean, median, stdev
 from typing import Any
 
-from recorded import origin, result
+from recorded import held, origin, result
 from tables import table
 
 
@@ -103,7 +103,7 @@ def _ratios(content: Any) -> list[list[str]]:
     return [
         [
             *(name.replace("_", " "), f"{found['median']:.2f}", f"{found['low']:.2f} to {found['high']:.2f}"),
-            *(str(found["n"]), str(found["bar"] or "")),
+            *(str(found["n"]), "" if found["bar"] is None else held(found["bar"], found["median"] >= found["bar"])),
         ]
         for name, found in content["ratios"].items()
     ]

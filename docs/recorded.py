@@ -19,3 +19,8 @@ def origin(content: dict[str, Any]) -> str:
 def when_measured(name: str, made: Callable[[], str]) -> str:
     """The table of a result that not every release measures, or that there is none."""
     return made() if (RESULTS / f"{name}.json").exists() else "Not measured yet."
+
+
+def held(bar: object, does: bool) -> str:
+    """A bar with its verdict."""
+    return f"{bar} {'holds' if does else 'MISSED'}"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from locust import LoadTestShape
-from locust.runners import MasterRunner, WorkerRunner
+from locust.runners import STATE_INIT, MasterRunner, WorkerRunner
 
 from drillyard.core.errors import DrillyardError, ExitCode
 from drillyard.core.load import Load, parse_shape
@@ -67,12 +67,17 @@ class StandaloneDrill:
             return len(self._workers_done) >= self.processes
         return self._error is not None or (self._loop is not None and self._loop.done.is_set())
 
+    @property
+    def processes_now(self) -> int:
+        """That would take part in a test which began now."""
+        return max(1, len(getattr(self.environment.runner, "clients", ())))
+
     def _start(self, environment: Any, **_: Any) -> None:
         runner = environment.runner
         self._recorder, self._loop, self._error, self._workers_done = Recorder(math.inf), None, None, set()
         if isinstance(runner, MasterRunner):
             workers = list(runner.clients)
-            self.processes = max(1, len(workers))
+            self.processes = self.processes_now
             for index, client_id in enumerate(workers):
                 runner.send_message(_SHARE, [index, len(workers), _duration_s(environment.parsed_options)], client_id)
             return
@@ -144,4 +149,6 @@ class OneUserEachProcess(LoadTestShape):
 
     def tick(self) -> tuple[int, float] | None:
         drill: StandaloneDrill = self.runner.environment.standalone_drill
+        if self.runner.state == STATE_INIT:  # not begun: what has ended is the test before
+            return (drill.processes_now, 100.0)
         return None if drill.ended else (drill.processes, 100.0)

@@ -73,7 +73,7 @@ def run(recipe: Recipe, settings: Settings, *, workers: int, listener: Listener)
     listener.say("registering")
     ref = registry.publish(folder, settings, live.run_id)
     try:
-        registry.promote(ref, settings, say=listener.say)
+        registry.promote(ref, settings, test=dataset.test, say=listener.say)
         refusal = ""
     except GateRefused as error:
         refusal = str(error)

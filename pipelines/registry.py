@@ -91,9 +91,18 @@ def _publish(folder: RunFolder, settings: Settings, run_id: str | None) -> Model
 
 
 def promote(
-    ref: ModelRef, settings: Settings, *, force: bool = False, say: Callable[[str], None] = lambda _: None
+    ref: ModelRef,
+    settings: Settings,
+    *,
+    force: bool = False,
+    test: system.Split | None = None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> Promotion:
-    """Make the version champion if it passes the gate against the present one. Raises GateRefused, ModelNotFound."""
+    """Make the version champion if it passes the gate against the present one.
+
+    `test` is its own test slice, where that is at hand; else it is loaded by the name on its card. Raises GateRefused,
+    ModelNotFound.
+    """
     client = tracking.connect(settings)
     challenger = resolve(client, ref)
     champion = _alias(client, ref.name, CHAMPION)
@@ -101,7 +110,7 @@ def promote(
     found: Interval | None = None
     if champion is not None and champion != challenger and not force:
         say(f"gate: {challenger} against the champion {champion}")
-        found = _compare(challenger, champion, settings, say)
+        found = _compare(challenger, champion, settings, test, say)
         _, low, high = found
         if high < 0:
             raise GateRefused(
@@ -182,7 +191,13 @@ def read(ref: ModelRef, settings: Settings) -> tuple[ModelCard, bytes]:
         return card, path.read_bytes()
 
 
-def _compare(challenger: ModelRef, champion: ModelRef, settings: Settings, say: Callable[[str], None]) -> Interval:
+def _compare(
+    challenger: ModelRef,
+    champion: ModelRef,
+    settings: Settings,
+    test: system.Split | None,
+    say: Callable[[str], None],
+) -> Interval:
     """Difference of the primary metric on the challenger's own test slice."""
     with tempfile.TemporaryDirectory() as name:
         new_path, new_card = _fetch(challenger, Path(name) / "challenger")
@@ -194,9 +209,22 @@ def _compare(challenger: ModelRef, champion: ModelRef, settings: Settings, say: 
                 f"`drillyard models promote {challenger} --force`"
             )
         the_system = system.get(challenger.name)
-        test = the_system.load(new_card.dataset.name, settings, say).test
+        if test is None:
+            test = _test_slice(the_system, new_card.dataset.name, settings, say)
         outputs = [predictor(path)(test.inputs) for path in (new_path, old_path)]
         return difference(the_system.primary, outputs[0], outputs[1], test.truth)
+
+
+def _test_slice(
+    the_system: system.System, dataset: str, settings: Settings, say: Callable[[str], None]
+) -> system.Split:
+    try:
+        return the_system.load(dataset, settings, say).test
+    except UsageError as error:
+        raise GateRefused(
+            f"the data set {dataset} cannot be loaded by its name: {error}; it was compared when it was trained, and "
+            f"`--force` promotes without"
+        ) from None
 
 
 def _fetch(ref: ModelRef, target: Path) -> tuple[Path, ModelCard]:

@@ -49,7 +49,7 @@ class Storage:
         if not location or ("://" in location and not location.startswith("s3://")):
             raise UsageError(key, location, "a path, or s3://BUCKET/PREFIX")
         if "://" not in location:
-            path = str(Path(location).absolute())
+            path = str(Path(location).resolve())
             return cls(location=path, filesystem=fs.LocalFileSystem(), root=path)
         try:
             with reaching(location):

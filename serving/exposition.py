@@ -1,5 +1,6 @@
 """What /metrics answers: the files of all processes, merged, and the drift indices computed from their sums."""
 
+import fcntl
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,14 +19,17 @@ from serving.drift import stability_index
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"  # Prometheus' text format, as `exposition` writes it
 MIN_DRIFT_ROWS = 500  # with fewer, chance alone makes an index of more than (bins - 1) / 500 = 0.018
 
-_one_at_a_time = Lock()  # scrapes may overlap; one that meets a file half added would count it wrongly
+_one_at_a_time = Lock()  # of this process' scrapes
+_LOCK_FILE = "lock"  # of all processes' that see the folder
 _Bin = tuple[str, ...]  # kind, model, version, feature, bin: the labels of DRIFT_BIN
 
 
 def merged(folder: Path) -> list[Family]:
     """Every metric with its samples, over all processes that ever wrote under `folder`; gauges over the live ones."""
     folder.mkdir(parents=True, exist_ok=True)
-    with _one_at_a_time:
+    # Scrapes may overlap; one that meets a file half added would count it wrongly.
+    with _one_at_a_time, (folder / _LOCK_FILE).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         retire(folder)
         found = MultiProcessCollector(None, path=str(folder)).collect()  # type: ignore[no-untyped-call]
     inner: dict[str, dict[_Bin, float]] = {DRIFT_BIN.name: {}, DRIFT_EXPECTED.name: {}}

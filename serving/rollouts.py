@@ -124,8 +124,11 @@ class Rollouts:
 
     def _look_at(self, name: str, model: _Model) -> None:
         reports = self._replicas.reports(name).reports
-        if any(report.variants.revision < model.variants.revision for report in reports):
+        behind = {report.replica for report in reports if report.variants.revision < model.variants.revision}
+        if behind:
             reports = self._replicas.follow(name, model.variants).reports
+            # What they have counted until now was before they took part.
+            model.counted |= {report.replica: report.counts for report in reports if report.replica in behind}
         if model.trial is None:
             return
         refused = [report.refused for report in reports if report.refused is not None]

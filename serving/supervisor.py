@@ -189,8 +189,7 @@ def _take_down(config: ServeConfig, run_dir: Path, *, local: bool) -> None:
         serve.shutdown()
         ray.shutdown()
         return
-    haproxy = str(run_dir / FOLDER).encode()
-    proxies = [pid for pid in processes.belonging_to(run_dir) if haproxy in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    proxies = processes.saying(str(run_dir / FOLDER), processes.belonging_to(run_dir))
     for pid in proxies:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGUSR1)  # HAProxy's soft stop

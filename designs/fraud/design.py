@@ -8,7 +8,7 @@ from drillyard.core.slo import DrillPlan, Slo
 DESIGN = Design(
     name="fraud",
     title="Fraud scoring",
-    question="Score every card payment for fraud within the time that an authorisation leaves, without labels.",
+    question="Score every card payment for fraud in the time that an authorisation leaves; labels are weeks late.",
     drill=DrillPlan(
         model="fraud",
         load=Load(rate_rps=300, duration_s=30),

@@ -155,6 +155,12 @@ ESTIMATES = (
         says="payments flagged a day, at the measured precision and recall",
     ),
     Estimate(
+        key="false_alarms_per_day",
+        unit="payments/day",
+        formula="flagged_per_day * (1 - precision)",
+        says="good payments among them: customers who wait, or are refused",
+    ),
+    Estimate(
         key="analysts_count",
         unit="analysts",
         formula="flagged_per_day / reviews_per_analyst_day",

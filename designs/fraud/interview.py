@@ -113,8 +113,8 @@ QUESTIONS = (
             "By average precision they reach {pca_ratio|.2f} of a PCA whose component count was tuned on labels, and "
             "the bar of {asked_lead_ratio} was missed. The projection is one direction of one data set: with as many "
             "components as the code has units PCA gets {pca_small_ap|.3f}. The network has AUC-ROC {auc_roc|.3f} "
-            "against {pca_auc|.3f}, gives reasons, and needs no labels to choose its size. If none of that mattered "
-            "to you, ship the projection: it is a matrix."
+            "against {pca_auc|.3f} and gives reasons. If neither mattered to you, ship the projection: it is a "
+            "matrix."
         ),
         probes=("What would make you throw the network away?",),
     ),

@@ -110,8 +110,17 @@ SERVING: tuple[Source, ...] = (
     serve_cell(
         "cpu_us_per_request",
         "us",
+        "drillyard-2/one row/1/cpu_us_per_request",
+        "CPU time of a request, proxy included: two replicas, one connection",
+    ),
+    serve_cell(
+        "rps_at_1", "requests/s", "drillyard-2/one row/1/requests_per_s", "requests a second of that connection"
+    ),
+    serve_cell(
+        "cpu_us_at_16",
+        "us",
         "drillyard-2/one row/16/cpu_us_per_request",
-        "CPU time of a request, proxy included: two replicas, sixteen connections",
+        "CPU time of a request with sixteen connections, which keep both replicas busy",
     ),
     *faults(),
 )

@@ -42,8 +42,9 @@ DECISIONS = (
         decision=(
             "The autoencoders. The bar was {asked_lead_ratio} times the tuned PCA; they reach {pca_ratio|.2f} of it, "
             "so the bar is missed: it would take {pca_bar|.2f}, more than the supervised trees have. What they bring "
-            "over PCA is the rest of the range, a reason for each decision, and no tuning on frauds. With labels at "
-            "hand, boosted trees beside them are the next thing to build."
+            "over PCA is the rest of the range and a reason for each decision. Only their weights see no fraud: their "
+            "size was chosen on labelled validation frauds, as the PCA's was. With labels at hand, boosted trees "
+            "beside them are the next thing to build."
         ),
         confirmed_by=FigureCheck(key="auc_roc", at_least="pca_auc"),
     ),
@@ -114,6 +115,29 @@ DECISIONS = (
             "By time. The price is a test slice with {test_frauds_count} frauds, and intervals as wide as they are."
         ),
         confirmed_by=TestCheck(name="tests/pipelines/test_fraud.py::test_split_is_by_time_and_the_loop_sees_no_fraud"),
+    ),
+    Decision(
+        key="retraining",
+        title="The threshold follows the reviews, the weights follow the labels",
+        context=(
+            "Frauds change within days, and labels come {label_delay_days} days late. A model that is trained on rows "
+            "whose labels are not in yet takes their frauds for good payments."
+        ),
+        options=(
+            Option(
+                name="Weights weekly on rows older than the delay, the threshold daily on reviewed flags",
+                says="two clocks: what reviewers decide is known in hours and moves the threshold, frauds wait.",
+            ),
+            Option(
+                name="Everything daily on the newest rows", says="{unfiltered_ap|.3f} is what unlabelled frauds cost."
+            ),
+            Option(name="When an alert fires", says="drift tells that something changed, and not that training helps."),
+        ),
+        decision=(
+            "Two clocks, and the gate before each version. An alert on the score's drift brings a look at the "
+            "features first: a broken one is mended, not learnt."
+        ),
+        confirmed_by=FigureCheck(key="average_precision", at_least="unfiltered_ap"),
     ),
     Decision(
         key="redundancy",

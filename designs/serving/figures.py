@@ -12,6 +12,13 @@ INPUTS = (
         source="assumed: the scoring calls of one large product",
     ),
     Input(
+        key="models_count",
+        value=5,
+        unit="models",
+        says="champions served",
+        source="assumed: a product with a handful of scores",
+    ),
+    Input(
         key="cores_per_node_count",
         value=16,
         unit="cores",
@@ -81,9 +88,16 @@ INPUTS = (
 ESTIMATES = (
     *replicated.capacity(),
     Estimate(
+        key="least_replicas_count",
+        unit="replicas",
+        formula="models_count * zones_count",
+        says="replicas that the models have if nobody asks: one in each zone",
+    ),
+    Estimate(
         key="nodes_count",
         unit="nodes",
-        formula="zones_count * ceil(replicas_count / zones_count / (cores_per_node_count - proxy_cores_count))",
+        formula="zones_count * ceil(max(replicas_count, least_replicas_count) / zones_count"
+        " / (cores_per_node_count - proxy_cores_count))",
         says="nodes that hold them, the same number in each zone",
     ),
     Estimate(
@@ -95,7 +109,7 @@ ESTIMATES = (
     Estimate(
         key="framework_cores",
         unit="cores",
-        formula="peak_rps * (cpu_us_per_request - fastapi_cpu_us) / 1e6",
+        formula="peak_rps * (cpu_us_at_16 - fastapi_cpu_us) / 1e6",
         says="cores that the tier costs at peak beyond a hand-written service",
     ),
     Estimate(

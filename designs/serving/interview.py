@@ -5,7 +5,7 @@ from designs.records import Drilled, Question, RubricFigure
 RUBRIC = (
     RubricFigure(
         key="peak_cores",
-        asks="Each request takes about half a millisecond of CPU. How many cores are busy at the peak?",
+        asks="Each request takes {cpu_us_per_request|.0f} us of CPU. How many cores are busy at the peak?",
         within_factor=1.5,
         hint="Rate times time.",
     ),
@@ -93,6 +93,18 @@ QUESTIONS = (
             "together tell the two apart."
         ),
         probes=("When is waiting for a batch right?",),
+    ),
+    Question(
+        topic="Many models",
+        asks="A thousand models, most of them asked once an hour. What does this design do?",
+        answer=(
+            "Nothing good. Each model is a deployment with a process in each zone, {least_replicas_count} for the "
+            "{models_count} models assumed here, and a process holds a core's worth of memory whether it is asked or "
+            "not. A thousand models want another design: many models in one process, loaded when they are asked for "
+            "and dropped when memory runs out, with the hot ones kept as they are here. What is lost is isolation: "
+            "one model's crash or leak takes its neighbours along."
+        ),
+        probes=("Which models go together into a process?", "What does the first request after an hour pay?"),
     ),
     Question(
         topic="Protocol",

@@ -9,8 +9,14 @@ SERVERS: tuple[Source, ...] = (
     serve_cell(
         "cpu_us_per_request",
         "us",
+        "drillyard-2/one row/1/cpu_us_per_request",
+        "CPU time of a request, proxy included, with one connection",
+    ),
+    serve_cell(
+        "cpu_us_at_16",
+        "us",
         "drillyard-2/one row/16/cpu_us_per_request",
-        "CPU time of a request, proxy included",
+        "the same at sixteen connections",
     ),
     serve_cell(
         "cpu_us_at_64",

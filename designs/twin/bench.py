@@ -9,6 +9,7 @@ predict`.
 """
 
 import argparse
+import math
 import os
 import sys
 import time
@@ -35,15 +36,15 @@ from loadtests.chaos.target import Target
 
 HELD_BACK = (0.18, 0.4, 0.62)  # of the capacity, between the rates that calibrate
 BURSTS = (0.35, Bursts(factor=1.8, calm_s=2.0, burst_s=1.0))
-STEP = 1.06  # between the rates among which the highest sustainable one is looked for
+STEP = 1.09  # between the rates among which the highest sustainable one is looked for
 BARS = {"latency": 0.15, "sustainable": 0.10, "utilisation": 0.8}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", default="fraud,vision", help="names of champions")
-    parser.add_argument("--rounds", type=int, default=4)
-    parser.add_argument("--duration", type=float, default=15, help="seconds a drill; half as long in the search")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--duration", type=float, default=12, help="seconds a drill; half as long in the rising series")
     parser.add_argument("--port", type=int, default=8088)
     options = parser.parse_args()
     settings = Settings.from_env(os.environ)
@@ -71,6 +72,7 @@ def measured(observer: Observer, rounds: int, seconds: float) -> dict[str, Any]:
     capacity = capacity_rps(observer, one_user(observer, seconds))
     calibrating: list[tuple[Observation, list[Observation]]] = []
     held_back: list[list[Observation]] = []  # by round
+    series: list[list[Observation]] = []
     base, shape = BURSTS
     for number in range(rounds):
         lone = one_user(observer, seconds)
@@ -84,12 +86,12 @@ def measured(observer: Observer, rounds: int, seconds: float) -> dict[str, Any]:
                 held.append(observer.observe(other))
         calibrating.append((lone, seen))
         held_back.append(held)
-    highest = _highest(observer, 0.5 * capacity, seconds / 2)
+        series.append(_rising(observer, 0.5 * capacity, seconds / 2, seed=2000 * (number + 1)))
     calibration = assemble(observer, background, calibrating)
     return {
         "calibration": calibration.model_dump(mode="json"),
         "rows": [row(calibration, drills, observer.slo) for drills in zip(*held_back, strict=True)],
-        "sustainable": _sustainable(calibration, highest, observer.slo),
+        "sustainable": _sustainable(calibration, series, observer.slo),
         "observations": [each.model_dump(mode="json") for lone, seen in calibrating for each in (lone, *seen)],
     }
 
@@ -142,12 +144,12 @@ def _load(rate_rps: float, seconds: float, seed: int) -> Load:
     return Load(rate_rps=round(rate_rps, 1), duration_s=seconds, seed=seed)
 
 
-def _highest(observer: Observer, rate_rps: float, seconds: float) -> list[list[Observation]]:
-    """The drills of each of rising rates, up to the second in a row that breaks the promise, or what can be sent."""
-    found: list[list[Observation]] = []
-    while [kept(drills, observer.slo) for drills in found[-2:]] != [False, False]:
+def _rising(observer: Observer, rate_rps: float, seconds: float, seed: int) -> list[Observation]:
+    """Drills at rising rates, up to the second in a row that breaks the promise, or what the generator can send."""
+    found: list[Observation] = []
+    while [keeps(each, observer.slo) for each in found[-2:]] != [False, False]:
         try:
-            found.append(_two_or_three(observer, rate_rps, seconds, seed=10 * len(found)))
+            found.append(observer.observe(_load(rate_rps, seconds, seed + len(found))))
         except InvalidMeasurement as beyond:
             if not found:
                 raise
@@ -157,41 +159,32 @@ def _highest(observer: Observer, rate_rps: float, seconds: float) -> list[list[O
     return found
 
 
-def _two_or_three(observer: Observer, rate_rps: float, seconds: float, seed: int) -> list[Observation]:
-    """Drills of one rate until two of them agree on the promise."""
-    drills = [observer.observe(_load(rate_rps, seconds, seed + place)) for place in range(2)]
-    if keeps(drills[0], observer.slo) != keeps(drills[1], observer.slo):
-        drills.append(observer.observe(_load(rate_rps, seconds, seed + 2)))
-    return drills
-
-
-def kept(drills: Sequence[Observation], slo: Slo) -> bool:
-    """Whether most drills of a rate kept the promise."""
-    return 2 * sum(keeps(each, slo) for each in drills) > len(drills)
-
-
 def keeps(seen: Observation, slo: Slo) -> bool:
     """Whether this drill kept the promise; the shed share stands for errors."""
     return seen.p50_ms <= slo.p50_ms and seen.p99_ms <= slo.p99_ms and seen.shed_share <= slo.max_error_rate
 
 
-def _sustainable(calibration: Calibration, series: list[list[Observation]], slo: Slo) -> dict[str, Any]:
-    """The highest rate of the rising series that kept the promise, beside the twin's."""
-    keeping = [drills for drills in series if kept(drills, slo)]
-    best = (keeping or series)[-1 if keeping else 0]
-    scenarios = [_scenario(calibration, each, slo) for each in best]
-    usual = scenarios[0].model_copy(update={"slowdown": median(each.slowdown for each in scenarios)})
-    predicted, measured = sustainable_rps(calibration, usual), usual.load.rate_rps
+def _sustainable(calibration: Calibration, rounds: list[list[Observation]], slo: Slo) -> dict[str, Any]:
+    """Where each round's rising series broke the promise, beside where the twin's for that round does.
+
+    That is between the last rate that kept it and the next: at their geometric mean.
+    """
+    highest = [_highest(series, slo) for series in rounds]
+    scenarios = [_scenario(calibration, each, slo) for each in highest]
+    predicted = _over([sustainable_rps(calibration, scenario) for scenario in scenarios])
     return {
-        "kept": bool(keeping),
-        "broken": not kept(series[-1], slo),  # False: the generator's limit ended the series, not the server's
+        "kept": all(keeps(each, slo) for each in highest),
+        "broken": all(not keeps(series[-1], slo) for series in rounds),  # False: the generator's limit ended a series
         "series": [
-            [each.load.model_dump()["rate_rps"], each.p99_ms, each.shed_share] for drills in series for each in drills
+            [[each.load.model_dump()["rate_rps"], each.p99_ms, each.shed_share] for each in series] for series in rounds
         ],
-        "predicted": predicted.model_dump(),
-        "measured": measured,
-        "error": predicted.value / measured - 1,
+        **_compared(predicted, _span([scenario.load.rate_rps * math.sqrt(STEP) for scenario in scenarios])),
     }
+
+
+def _highest(series: list[Observation], slo: Slo) -> Observation:
+    """The last drill that kept the promise, or the first of all."""
+    return ([each for each in series if keeps(each, slo)] or series[:1])[-1]
 
 
 if __name__ == "__main__":

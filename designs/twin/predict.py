@@ -11,7 +11,7 @@ from designs.twin.node import Array
 from designs.twin.stations import Setting, setting
 from designs.twin.types import Calibration, Prediction, Round, Scenario, Span
 from drillyard.core.errors import InvalidMeasurement, UsageError
-from drillyard.core.load import Load
+from drillyard.core.load import Load, Poisson
 from loadtests.generator.arrivals import schedule
 
 REQUESTS = 320_000  # simulated in each round at least, where nothing depends on the time of day
@@ -91,7 +91,12 @@ def _answer(calibration: Calibration, measured: Round, scenario: Scenario, times
     rng = np.random.default_rng(scenario.load.seed)
     failed = 0
     if scenario.outage is None and scenario.scaling is None:
-        sample = segments.simulate(found.node, times_s, rng, REQUESTS)
+        if isinstance(scenario.load.shape, Poisson):
+            sample = segments.simulate(found.node, times_s, rng, REQUESTS)
+        else:
+            sample = segments.simulate_shaped(
+                lambda rate_rps: setting(calibration, measured, scenario, rate_rps).node, times_s, rng, REQUESTS
+            )
         latency_s, requests, refused, calls = sample.latency_s, sample.requests, sample.refused, sample.calls
     else:
         run = reference.simulate(
@@ -131,9 +136,9 @@ def _utilisation(
     node = found.node
     served_rps = rate_rps * answered
     parts = {
+        "cores": found.busy_cores / calibration.cores,  # first: without cores all others are busy too
         "proxy": min(1.0, rate_rps * node.proxy_s),
         "event loops": min(1.0, served_rps * node.loop_s / node.replicas),
-        "cores": found.busy_cores / calibration.cores,
     }
     if node.batch is not None:
         each_s = calls * node.batch.call_s + node.batch.row_s

@@ -42,11 +42,14 @@ def setting(calibration: Calibration, measured: Round, scenario: Scenario, rate_
     delay_ms = float(np.interp(each_rps, [p.rate_rps for p in points], [p.delay_ms for p in points]))
     spread = float(np.interp(each_rps, [p.rate_rps for p in points], [p.spread for p in points]))
     stretch = max(1.0, busy / calibration.cores) * scenario.slowdown
+    loop_s = cost_us("loop_us") * (1 + waiting("loop_wait")) * stretch / 1e6
+    if busy > calibration.cores:  # more replicas do not make more cores: the loops are as overloaded as these
+        loop_s = max(loop_s, busy / calibration.cores * scenario.replicas / rate_rps)
     return Setting(
         node=Node(
             replicas=scenario.replicas,
             proxy_s=cost_us("proxy_us") * (1 + waiting("proxy_wait")) * stretch / 1e6,
-            loop_s=cost_us("loop_us") * (1 + waiting("loop_wait")) * stretch / 1e6,
+            loop_s=loop_s,
             loop_shape=from_trace(measured.trace, spread),
             pause_share=pause_share(rate_rps / scenario.replicas),
             pause_s=_pause_ms(points, each_rps) * scenario.slowdown / 1000,

@@ -86,19 +86,37 @@ ESTIMATES = (
     Estimate(
         key="photos_tb_day", unit="TB/day", formula="uploads_per_day * photo_kb / 1e9", says="photos stored a day"
     ),
-    *replicated.capacity("decoding of photos"),
+    Estimate(
+        key="photo_us",
+        unit="us",
+        formula="photo_kb / 1000 * jpeg_us_per_mb",
+        says="CPU time of a photo: decoding goes with its bytes, and the network is hardly seen beside it",
+    ),
+    *replicated.capacity("photo_us"),
+    Estimate(
+        key="network_cores",
+        unit="cores",
+        formula="peak_rps * cpu_us_per_request / 1e6",
+        says="cores of those that would be busy if small tensors came instead of photos",
+    ),
     replicated.COST,
     Estimate(
         key="catalogue_core_hours",
         unit="core hours",
         formula="catalogue_count / core_images_per_s / 3600",
-        says="classifying the catalogue again, in batches and without a server",
+        says="classifying the catalogue again, in batches and without a server, pictures decoded already",
+    ),
+    Estimate(
+        key="catalogue_decoding_core_hours",
+        unit="core hours",
+        formula="catalogue_count * photo_us / 1e6 / 3600",
+        says="decoding its photos for that",
     ),
     Estimate(
         key="catalogue_eur",
         unit="EUR",
-        formula="catalogue_core_hours * core_hour_eur",
-        says="cost of that, reading the pictures not included",
+        formula="(catalogue_core_hours + catalogue_decoding_core_hours) * core_hour_eur",
+        says="cost of both, reading the files not included",
     ),
     Estimate(
         key="training_cpu_eur",

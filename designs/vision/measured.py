@@ -1,10 +1,11 @@
 """What was measured for the image design, and where its results lie."""
 
-from designs.benchmarks import beyond_capacity, demo, drill, overload, serve_cell, serve_ratio, twin
+from designs.benchmarks import beyond_capacity, demo, drill, overload, proxied, serve_cell, serve_ratio, twin
 from designs.evidence import Claim, FromResult, Source
 
 _MODEL = "pipelines/vision/model.py"
-_CIFAR = 'make bench-vision ARGS="--recipe cifar --seeds 3"'
+_CIFAR = 'make bench-vision ARGS="--recipe cifar --seeds 1"'
+_CIFAR_GPU = 'make bench-vision ARGS="--recipe cifar --seeds 3 --workers 1"'
 _LARGE = 'make bench-vision ARGS="--recipe cifar-large --seeds 2 --workers 1"'
 
 
@@ -49,9 +50,14 @@ QUALITY: tuple[Source, ...] = (
     _cifar("cifar_accuracy", "", "bench-vision-cifar", "metrics/accuracy/0", "accuracy of `cifar`, two cores", _CIFAR),
     _cifar("cifar_cpu_s", "s", "bench-vision-cifar", "train_s", "training loop of `cifar`, two cores", _CIFAR),
     _cifar(
-        "cifar_gpu_accuracy", "", "bench-vision-cifar-h100", "metrics/accuracy/0", "accuracy of `cifar`, H100", _CIFAR
+        "cifar_gpu_accuracy",
+        "",
+        "bench-vision-cifar-h100",
+        "metrics/accuracy/0",
+        "accuracy of `cifar`, H100",
+        _CIFAR_GPU,
     ),
-    _cifar("cifar_gpu_s", "s", "bench-vision-cifar-h100", "train_s", "training loop of `cifar`, H100", _CIFAR),
+    _cifar("cifar_gpu_s", "s", "bench-vision-cifar-h100", "train_s", "training loop of `cifar`, H100", _CIFAR_GPU),
     _cifar(
         "large_accuracy",
         "",
@@ -114,6 +120,12 @@ SERVING: tuple[Source, ...] = (
         "us",
         "drillyard-1/one image, binary/16/cpu_us_per_request",
         "CPU time of a request with one image: server and proxy, sixteen connections",
+    ),
+    proxied(
+        "jpeg_us_per_mb",
+        "us",
+        "drillyard-1/JPEG of 1 MB/cpu_us_per_request",
+        "CPU time of a request with a JPEG of a megabyte, decoding included",
     ),
     serve_cell(
         "single_images_per_s",

@@ -27,7 +27,7 @@ def run_all(
 ) -> None:
     """Serve the champions and put them through every drill; leaves no process behind.
 
-    It takes about twenty minutes for the first system, and ten for each other.
+    It takes about thirty minutes for the first system, and fifteen for each other.
     Faults strike what all systems share, so drills with faults are run for the first system only. Results are added to
     those of earlier calls, so that one drill can be run again.
 

@@ -56,7 +56,7 @@ def show(
 @app.command("what-if")
 def what_if(
     name: NameArgument,
-    rps: Annotated[float | None, typer.Option(help="Requests a second at peak.", min=0)] = None,
+    rps: Annotated[float | None, typer.Option(help="Requests a second at peak.", min=0.1)] = None,
     replicas: Annotated[int | None, typer.Option(help="Replicas in all.", min=1)] = None,
     setting: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any other figure; may be repeated.")

@@ -33,12 +33,14 @@ def train(
     from pipelines.storage import is_location
 
     console = Console(quiet=quiet, json_path=json_path)
-    chosen = systems.get(system).recipe(recipe)
+    the_system = systems.get(system)
+    chosen = the_system.recipe(recipe)
     if dataset is not None:
         chosen = replace(chosen, dataset=dataset)
     if seed is not None:
         chosen = replace(chosen, train=replace(chosen.train, seed=seed))
-    if not is_location(chosen.dataset):
+    views = {make().dataset for make in the_system.recipes().values()}  # of sources, such as one left unfiltered
+    if not is_location(chosen.dataset) and chosen.dataset not in views:
         sources.get(chosen.dataset)  # a wrong name is said before Ray is started
     where = settings(data_dir)
     console.say("starting Ray")

@@ -123,6 +123,10 @@ def lose_registry(target: Target, _: Event) -> Iterator[None]:
         raise UsageError("MLFLOW_TRACKING_URI", uri, "the embedded registry (sqlite:///...), which can be taken away")
     database = Path(uri.removeprefix("sqlite:///"))
     hidden = database.with_suffix(".hidden")
+    if hidden.exists():
+        raise UsageError(
+            "DRILLYARD_HOME", str(hidden), f"no registry that a killed drill left hidden: mv it to {database}"
+        )
     database.rename(hidden)
     try:
         must_refuse("serve", "sync", target.model)

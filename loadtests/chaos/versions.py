@@ -15,20 +15,26 @@ from loadtests.chaos.target import Target
 
 @contextmanager
 def newer(target: Target) -> Iterator[Inject]:
-    """The newest run of the model as one more version and champion: the same graph, so its right answers are known.
+    """The run of the served version as one more version and champion: the same graph, so its right answers are known.
 
-    Raises UsageError when this home has no run of it, InvalidMeasurement when it cannot be registered.
+    Raises UsageError when this home has no such run, InvalidMeasurement when it cannot be registered.
     """
-    runs = sorted(target.settings.runs.glob(f"{target.model}-*/model/card.json"))
+    version = target.models[target.model]
+    served = _graph(target.settings.models / target.model / str(version) / "card.json")
+    runs = [card for card in target.settings.runs.glob(f"{target.model}-*/model/card.json") if _graph(card) == served]
     if not runs:
-        valid = f"a home with a run of the model: drillyard train {target.model}"
+        valid = f"a home with the run that {target.model}/{version} is of: drillyard train {target.model}"
         raise UsageError("DRILLYARD_HOME", str(target.settings.home), valid)
     with tempfile.TemporaryDirectory() as scratch:
-        copy = Path(shutil.copytree(runs[-1].parents[1], Path(scratch) / "run"))
+        copy = Path(shutil.copytree(runs[0].parents[1], Path(scratch) / "run"))
         card = copy / "model" / "card.json"
         card.write_text(json.dumps(json.loads(card.read_text()) | {"version": 0}))
         must("models", "relog", str(copy))
     yield sync
+
+
+def _graph(card: Path) -> str:
+    return str(json.loads(card.read_text())["onnx_sha256"])
 
 
 @contextmanager

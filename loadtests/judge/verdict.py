@@ -46,7 +46,8 @@ def allowed_over(timed: int, percentile: float) -> int | None:
     """How many of so many requests may lie above a percentile's bound; None when they are too few to show it."""
     if queries_needed(0, percentile) > timed:
         return None
-    low, high = 0, timed  # queries_needed rises with `over`, and needs more queries than that
+    # queries_needed rises with `over`. More than are expected above the percentile can never prove it.
+    low, high = 0, min(timed, int(timed * (1 - percentile / 100)) + 1)
     while low + 1 < high:
         middle = (low + high) // 2
         low, high = (middle, high) if queries_needed(middle, percentile) <= timed else (low, middle)

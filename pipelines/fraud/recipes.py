@@ -14,7 +14,7 @@ def base() -> Recipe:
     return Recipe(
         system="fraud",
         name="base",
-        purpose="the demo's model: eight small autoencoders; steady over seeds, four times cheaper than large",
+        purpose="the demo's model: eight small autoencoders; steady over seeds, less than half the arithmetic of large",
         dataset="ulb-creditcard",
         model=DenoisingAutoencoders(members=8, hidden=64, code=20, noise=0.3),
         train=TrainConfig(

@@ -26,6 +26,11 @@ def test_a_machine_gets_its_share_and_the_peak_takes_as_many_as_the_plan_says() 
     assert found.utilisation_after_loss <= 0.6
 
 
+def test_what_cannot_be_planned_is_named() -> None:
+    with pytest.raises(UsageError, match="utilisation_target"):
+        capacity(open_design("serving", {"target_utilisation_ratio": 1.2}), MADE_UP)
+
+
 def test_a_calibration_is_this_folders_else_that_of_the_results(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

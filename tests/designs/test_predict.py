@@ -55,11 +55,15 @@ def test_overload_is_shed_and_said_to_be_beyond_what_was_measured() -> None:
 
 
 def test_more_replicas_than_cores_do_not_help() -> None:
-    """Each request costs 0.8 ms on a core in all: 2 cores carry at most 2,375 requests/s beside the background."""
+    """Each request costs 1.6 ms on a core in all: 2 cores carry at most 1,187 requests/s beside the background."""
     load = Load(rate_rps=1800, duration_s=10)
     two = predict(CALIBRATION, STEADY.model_copy(update={"load": load, "replicas": 3}))
     assert two.bottleneck == "cores"
     assert two.utilisation.value == pytest.approx((0.1 + 1800 * 0.0016) / 2, rel=0.03) or two.utilisation.value == 1
+    assert two.shed_share.value > 0.2
+    for replicas in (3, 8):
+        highest = sustainable_rps(CALIBRATION, STEADY.model_copy(update={"replicas": replicas}))
+        assert highest.value <= (2 - 0.1) / 0.0016
 
 
 def test_rounds_are_the_uncertainty() -> None:

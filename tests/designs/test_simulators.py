@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from designs.twin import fast, reference
+from designs.twin import fast, reference, segments
 from designs.twin.closed_forms import erlang_c, mg1_wait_s, mm1_latency_s, mmc_wait_s
 from designs.twin.node import Array, Batch, Node, exponential, fixed, from_trace, pause_share
 
@@ -125,12 +125,19 @@ def test_a_paused_loop_is_an_mg1_queue() -> None:
 
 
 def test_both_simulations_pause_alike() -> None:
-    """Percentiles within 10%, each with pauses of its own."""
+    """Percentiles within 15%, each with pauses of its own."""
     node = replace(SERVED, max_ongoing=64, queue_timeout_s=1.0, pause_share=pause_share(600), pause_s=0.01)
     quick = fast.simulate(node, poisson(600, 200, 1000), np.random.default_rng(0)).latency_s[:, 200:]
-    slow = reference.simulate(node, poisson(600, 1, 100_000, seed=5)[0], np.random.default_rng(0)).latency_s
+    slow = reference.simulate(node, poisson(600, 1, 40_000, seed=5)[0], np.random.default_rng(0)).latency_s
     for percentile in (50, 90, 99):
-        assert np.percentile(slow, percentile) == pytest.approx(np.percentile(quick, percentile), rel=0.1)
+        assert np.percentile(slow, percentile) == pytest.approx(np.percentile(quick, percentile), rel=0.15)
+
+
+def test_overload_of_many_replicas_is_shed() -> None:
+    """Twice what sixteen replicas can do: half is refused, once their places are full."""
+    node = replace(PLAIN, replicas=16, max_ongoing=64, queue_timeout_s=0.02)
+    found = segments.simulate(node, poisson(32_000, 1, 200_000)[0], np.random.default_rng(0))
+    assert found.refused / found.requests == pytest.approx(0.5, abs=0.05)
 
 
 def test_half_a_million_requests_take_a_twentieth_of_the_minute_that_ten_million_may() -> None:

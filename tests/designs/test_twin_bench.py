@@ -2,6 +2,7 @@
 
 import json
 import sys
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -56,6 +57,8 @@ def test_a_queue_with_a_closed_form_is_calibrated_predicted_and_shown(
 ) -> None:
     """Steady held-back loads within the bars; the highest sustainable rate is 1000 - ln(100)/30 ms = 846 a second."""
     monkeypatch.setattr(bench, "idle_cores", lambda _: 0.1)
+    module = import_module("designs.twin.predict")  # the package calls the function so
+    monkeypatch.setattr(module, "REQUESTS", 40_000)  # a queue without pauses, whose chance takes many
     observer: Any = MM1Observer()
     found = bench.measured(observer, 1, 100.0)
     calibration = Calibration.model_validate(found["calibration"])
@@ -66,9 +69,9 @@ def test_a_queue_with_a_closed_form_is_calibrated_predicted_and_shown(
         assert abs(row["p50_ms"]["error"]) < bench.BARS["latency"]
         assert abs(row["p99_ms"]["error"]) < bench.BARS["latency"]
     assert found["sustainable"]["kept"]
-    assert found["sustainable"]["measured"] == pytest.approx(846, rel=0.06)
+    assert found["sustainable"]["measured"]["value"] == pytest.approx(846, rel=0.06)
     assert abs(found["sustainable"]["error"]) < bench.BARS["sustainable"]
-    content = {"systems": {"queue": found}, "commit": "none", "machine": "none", "elapsed_s": 60}
+    content = {"bars": bench.BARS, "systems": {"queue": found}, "commit": "none", "machine": "none", "elapsed_s": 60}
     (tmp_path / "bench-twin.json").write_text(json.dumps(content))
     plot.draw(content, tmp_path / "bench-twin.svg")
     assert "queue" in (tmp_path / "bench-twin.svg").read_text()

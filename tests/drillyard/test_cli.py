@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from drillyard.cli import main
+from drillyard.core.errors import UsageError
 
 DRILLYARD = [sys.executable, "-c", "from drillyard.cli import main; main()"]
 
@@ -109,6 +110,15 @@ def test_json_on_standard_output_is_alone_there(tmp_path: Path) -> None:
     done = run("data", "list", "--json", "-", cwd=tmp_path)
     assert json.loads(done.stdout)["fashion-mnist"]["licence"] == "MIT"
     assert "fashion-mnist" in done.stderr  # the table
+
+
+def test_a_recipe_on_a_view_of_a_data_set_gets_as_far_as_ray(run_here: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def begin(_: object) -> None:
+        raise UsageError("ray", "begun", "no more for this test")
+
+    monkeypatch.setattr("pipelines.cluster.ray_cluster", begin)
+    code, said = run_here("train", "fraud", "--recipe", "unfiltered")
+    assert (code, "ray='begun'" in said) == (2, True), said
 
 
 @pytest.mark.parametrize(

@@ -164,7 +164,6 @@ _GATEWAY = _object(
     ),
 )
 _PATH_MATCH = _object(("type", "value"), type=_one_of("Exact", "PathPrefix", "RegularExpression"), value=TEXT)
-_METHOD_MATCH = _object(type=_one_of("Exact", "RegularExpression"), service=TEXT, method=TEXT)
 
 
 def _route(match: Schema) -> Schema:
@@ -199,5 +198,4 @@ SCHEMAS: dict[str, Schema] = {
     "PrometheusRule": _kind("monitoring.coreos.com/v1", "PrometheusRule", _PROMETHEUS_RULE),
     "Gateway": _kind(_API, "Gateway", _GATEWAY),
     "HTTPRoute": _kind(_API, "HTTPRoute", _route(_object(path=_PATH_MATCH))),
-    "GRPCRoute": _kind(_API, "GRPCRoute", _route(_object(method=_METHOD_MATCH))),
 }

@@ -198,4 +198,14 @@ def test_production_survives_a_zone() -> None:
     assert {each["topologyKey"] for each in spread} == {"topology.kubernetes.io/zone", "kubernetes.io/hostname"}
     assert {each["whenUnsatisfiable"] for each in spread} == {"DoNotSchedule"}
     budgets = {each["metadata"]["name"]: each["spec"] for each in rendered("production") if "Budget" in each["kind"]}
-    assert budgets["serving"]["maxUnavailable"] == 1
+    # A RayCluster has no scale subresource, so only a number of pods that stay is understood.
+    assert budgets["serving"]["minAvailable"] == group["minReplicas"] - 1
+    assert "maxUnavailable" not in budgets["serving"]
+
+
+def test_no_two_kinds_of_route_share_a_listener() -> None:
+    """A conformant gateway accepts one of an HTTPRoute and a GRPCRoute with the same host name, and drops the other."""
+    routes = [each for each in rendered("production") if each["kind"].endswith("Route")]
+    assert {each["kind"] for each in routes} == {"HTTPRoute"}
+    backends = {each["name"] for found in values(routes, "backendRefs") for each in found}
+    assert backends == {"drillyard-serve-svc", "drillyard-grpc"}

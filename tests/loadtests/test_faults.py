@@ -106,6 +106,36 @@ def test_a_lost_registry_comes_back(server: Server, monkeypatch: pytest.MonkeyPa
     assert database.read_text() == "the registry"
 
 
+def test_a_registry_that_a_killed_drill_left_hidden_is_not_written_over(server: Server) -> None:
+    database = Path(server.target.settings.tracking_uri.removeprefix("sqlite:///"))
+    database.write_text("an empty one, made meanwhile")
+    hidden = database.with_suffix(".hidden")
+    hidden.write_text("the registry")
+    with pytest.raises(UsageError, match="mv it to"), injections.lose_registry(server.target, NEVER):
+        pass
+    assert (database.read_text(), hidden.read_text()) == ("an empty one, made meanwhile", "the registry")
+
+
+def test_a_new_version_is_of_the_graph_that_is_served(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = server.target.settings
+    served = settings.models / "fraud" / "1" / "card.json"
+    runs = {name: settings.runs / name / "model" / "card.json" for name in ("fraud-base-1", "fraud-single-2")}
+    for card, graph in ((served, "aa"), (runs["fraud-base-1"], "aa"), (runs["fraud-single-2"], "bb")):
+        card.parent.mkdir(parents=True)
+        card.write_text(json.dumps({"onnx_sha256": graph, "version": 7}))
+    registered = []
+
+    def must(*words: str) -> None:
+        registered.append(json.loads((Path(words[-1]) / "model" / "card.json").read_text()))
+
+    monkeypatch.setattr(versions, "must", must)
+    with versions.newer(server.target):
+        assert registered == [{"onnx_sha256": "aa", "version": 0}]
+    runs["fraud-base-1"].unlink()
+    with pytest.raises(UsageError, match="the run that fraud/1 is of"), versions.newer(server.target):
+        pass
+
+
 def test_a_canary_that_the_server_rolled_back_by_itself_needs_no_end(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:

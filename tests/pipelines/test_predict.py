@@ -185,7 +185,7 @@ def test_an_output_that_is_not_empty_and_not_ours_is_refused(planner, source, tm
         planner(source, tmp_path / "out")
 
 
-@pytest.mark.parametrize("name", ["", "sub"])
+@pytest.mark.parametrize("name", ["", "sub", "../input/sub"])
 def test_an_output_in_the_input_is_refused(planner, source, name) -> None:
     with pytest.raises(UsageError, match="a location outside the input"):
         planner(source, source / name)

@@ -183,6 +183,18 @@ def test_a_canary_is_rolled_back_on_evidence_and_not_before(yard: Yard) -> None:
     assert "the limit is 1.00%" in state.event
 
 
+def test_what_a_replica_counted_before_it_took_part_is_not_the_challengers_doing(yard: Yard) -> None:
+    past = Counts(champion=Tally(answered=9_000), challenger=Tally(answered=500, failed=400))
+    yard.replicas.counts = {"a": Counts(), "b": past}
+    yard.replicas.silent = {"b"}
+    yard.rollouts.canary("fraud", 10.0, None, Limits())
+    yard.replicas.silent = set()
+    for _ in range(3):
+        yard.rollouts.tick()
+    assert yard.serving() == {(1, 2)}
+    assert yard.rollouts.state["fraud"].answered == 0
+
+
 def test_a_challenger_that_becomes_champion_ends_its_trial(yard: Yard) -> None:
     yard.rollouts.shadow("fraud", 2, Limits())
     assert yard.serving() == {(1, 2)}

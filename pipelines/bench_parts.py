@@ -13,8 +13,8 @@ from functools import partial
 from drillyard.core import entry, provenance
 from drillyard.core.benchmark import alternating, keep, ratio, say
 from drillyard.core.settings import Settings
-from pipelines.allocator import KEEP_MEMORY
 from pipelines.bench_train import under_torchrun
+from pipelines.loop import KEEP_MEMORY
 from pipelines.torchrun import Job
 
 ALL = "all"

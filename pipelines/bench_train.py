@@ -19,7 +19,7 @@ from typing import Any
 from drillyard.core import entry, provenance
 from drillyard.core.benchmark import alternating, keep, ratio, say
 from drillyard.core.settings import Settings
-from pipelines.allocator import KEEP_MEMORY
+from pipelines import loop
 from pipelines.cluster import ray_cluster
 from pipelines.torchrun import Job
 
@@ -47,7 +47,7 @@ def main() -> None:
     naive = replace(fast, precision="fp32", channels_last=False)
     contenders: dict[str, Callable[[], float]] = {
         "ray": lambda: _ray(fast),
-        "torchrun": lambda: under_torchrun(fast, KEEP_MEMORY),
+        "torchrun": lambda: under_torchrun(fast, loop.KEEP_MEMORY),
         "naive": lambda: under_torchrun(naive, {}),
     }
     rates: dict[str, list[float]] = {name: [] for name in contenders}

@@ -102,9 +102,24 @@ def between(fragments: Iterable[Fragment], start: int, stop: int) -> list[Fragme
 def read(
     storage: Storage, fragment: Fragment, columns: Sequence[str] | None, batch_rows: int
 ) -> Iterator[pa.RecordBatch]:
-    """The fragment's rows in order, in batches of at most so many. Raises OSError and pyarrow's exceptions."""
+    """The fragment's rows in order, in batches of at most so many. Raises OSError and pyarrow's exceptions.
+
+    A batch is decoded when it is asked for: what is worked on then still lies in the processor's cache.
+    """
     groups = list(range(fragment.first_group, fragment.first_group + fragment.groups))
     wanted: Any = None if columns is None else list(columns)
     with storage.filesystem.open_input_file(storage.path(fragment.file)) as source:
-        table = pq.ParquetFile(source).read_row_groups(groups, columns=wanted, use_threads=False)
-    yield from table.slice(fragment.skip, fragment.rows).to_batches(max_chunksize=batch_rows)
+        batches = pq.ParquetFile(source).iter_batches(batch_rows, row_groups=groups, columns=wanted, use_threads=False)
+        yield from _between(batches, fragment.skip, fragment.skip + fragment.rows)
+
+
+def _between(batches: Iterable[pa.RecordBatch], start: int, stop: int) -> Iterator[pa.RecordBatch]:
+    """The rows from `start` to before `stop`."""
+    offset = 0
+    for batch in batches:
+        low, high = max(start - offset, 0), min(stop - offset, len(batch))
+        if low < high:
+            yield batch.slice(low, high - low)
+        offset += len(batch)
+        if offset >= stop:
+            return

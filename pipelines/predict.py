@@ -12,7 +12,6 @@ from drillyard.core.contract import ModelCard, ModelRef
 from drillyard.core.errors import SourceError, UsageError
 from drillyard.core.settings import Settings
 from pipelines import columns, fragments, manifest, registry
-from pipelines.allocator import KEEP_MEMORY
 from pipelines.fragments import Footer
 from pipelines.manifest import Manifest
 from pipelines.scorer import Job
@@ -112,7 +111,6 @@ def _make_parts(planned: Plan, workers: int, on_progress: Callable[[Scored], Non
         fn_constructor_kwargs={"job": planned.job},
         compute=ActorPoolStrategy(size=min(workers, len(planned.todo))),
         num_cpus=1,
-        runtime_env={"env_vars": KEEP_MEMORY},
     )
     scored, begun, ended = _NOTHING, math.inf, 0.0
     for line in lines.iter_rows():

@@ -20,7 +20,6 @@ from ray.train.torch import TorchConfig, TorchTrainer
 
 from drillyard.core.errors import TrainingFailed
 from pipelines import loop
-from pipelines.allocator import KEEP_MEMORY
 from pipelines.cluster import check_room
 from pipelines.feed import Feed, InMemory
 from pipelines.loop import Record
@@ -80,7 +79,7 @@ def train(
             storage_path=str(folder),
             failure_config=FailureConfig(max_failures=MAX_WORKER_FAILURES),
             checkpoint_config=CheckpointConfig(num_to_keep=2),
-            worker_runtime_env={"env_vars": KEEP_MEMORY},
+            worker_runtime_env={"env_vars": loop.KEEP_MEMORY},
         ),
     )
     records: list[Record] = []

@@ -99,7 +99,7 @@ QUESTIONS = (
         asks="A thousand models, most of them asked once an hour. What does this design do?",
         answer=(
             "Nothing good. Each model is a deployment with a process in each zone, {least_replicas_count} for the "
-            "{models_count} models assumed here, and a process holds a core's worth of memory whether it is asked or "
+            "{models_count} models assumed here, and a process holds its memory and its place whether it is asked or "
             "not. A thousand models want another design: many models in one process, loaded when they are asked for "
             "and dropped when memory runs out, with the hot ones kept as they are here. What is lost is isolation: "
             "one model's crash or leak takes its neighbours along."

@@ -14,7 +14,7 @@ DECISIONS = (
             Option(
                 name="Ray Serve, replicas reached by HAProxy directly",
                 says=(
-                    "{own_rps} requests a second on two shared cores, {cpu_us_per_request|.0f} us each. Replicas "
+                    "{own_rps} requests a second on two shared cores, {cpu_us_at_16|.0f} us each. Replicas "
                     "come, go, crash and change version without a failed request."
                 ),
             ),

@@ -87,8 +87,12 @@ def predict(
         outage=outage,
         scaling=None if max_replicas is None else Scaling(max_replicas=max_replicas),
     )
-    prediction, highest = answer(found, scenario), sustainable_rps(found, scenario)
-    Console(quiet=quiet, json_path=json_path).result(_predicted(prediction, highest))
+    console = Console(quiet=quiet, json_path=json_path)
+    console.say("simulating the load")
+    prediction = answer(found, scenario)
+    console.say("looking for the highest sustainable rate; with many replicas this takes a minute")
+    highest = sustainable_rps(found, scenario)
+    console.result(_predicted(prediction, highest))
     write_json(json_path, {**prediction.model_dump(mode="json"), "sustainable_rps": highest.model_dump()})
 
 
@@ -123,6 +127,8 @@ def plan(
     slo = designs.get(model).drill.slo
     load = Load(rate_rps=1, duration_s=1)  # the highest sustainable rate does not depend on it
     asked = Scenario(load=load, slo=slo, replicas=replicas, generator_on_node=False)
+    console = Console(quiet=quiet, json_path=json_path)
+    console.say("looking for one node's capacity; with many replicas this takes a minute")
     capacity = sustainable_rps(found, asked).low
     if capacity <= 0:
         raise UsageError("model", found.model, "one that keeps its promise at some rate; the twin finds none")
@@ -130,7 +136,7 @@ def plan(
     source = f"the twin of {found.model}, lowest of {len(found.rounds)} rounds, commit {found.commit}, {found.machine}"
     node = NodeType(capacity_rps=capacity, usd_per_hour=usd_per_hour, utilisation_target=target, capacity_source=source)
     answer = planned(demand, node)
-    Console(quiet=quiet, json_path=json_path).result(_planned(answer))
+    console.result(_planned(answer))
     write_json(json_path, answer)
 
 

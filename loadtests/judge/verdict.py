@@ -7,7 +7,7 @@ at 99% confidence only if n is large enough: 459, 662, 838 requests allow 0, 1, 
 bound.
 """
 
-import math
+from scipy.special import bdtr
 
 from drillyard.core.slo import DrillPlan, Verdict
 from loadtests.generator.recorder import LATE_S, Measured
@@ -17,14 +17,8 @@ CONFIDENCE = 0.99
 
 
 def binomial_cdf(k: int, n: int, p: float) -> float:
-    """P[X <= k] for X of n trials with chance p each (0 < p < 1), summed in logarithms."""
-    if k >= n:
-        return 1.0
-    log_terms = [
-        math.lgamma(n + 1) - math.lgamma(i + 1) - math.lgamma(n - i + 1) + i * math.log(p) + (n - i) * math.log1p(-p)
-        for i in range(k + 1)
-    ]
-    return min(1.0, math.fsum(math.exp(term) for term in log_terms))
+    """P[X <= k] for X of n trials with chance p each (0 < p < 1)."""
+    return float(bdtr(k, n, p)) if k < n else 1.0
 
 
 def queries_needed(over: int, percentile: float, confidence: float = CONFIDENCE) -> int:

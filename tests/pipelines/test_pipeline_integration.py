@@ -107,7 +107,7 @@ def test_gate_refuses_models_of_other_data(champion, monkeypatch) -> None:
     monkeypatch.setattr(registry, "_fetch", lambda ref, target: (first.folder / "model" / "model.onnx", cards.pop()))
     cards = [card, first.card]
     with pytest.raises(GateRefused, match=r"other data.*promote fraud/\d+ --force"):
-        registry._compare(ModelRef(name="fraud", version=2), first.ref, settings, print)
+        registry._compare(ModelRef(name="fraud", version=2), first.ref, settings, None, print)
 
 
 def test_unknown_models_are_named(champion) -> None:

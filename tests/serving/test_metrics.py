@@ -88,7 +88,7 @@ def test_many_ended_processes_leave_one_file_a_kind_and_no_count_is_lost(tmp_pat
         assert samples(tmp_path, catalogue.LATENCY)["_count", "fraud", "2", "champion", ""] == 61.0
         assert samples(tmp_path, catalogue.LATENCY)["_bucket", "fraud", "2", "champion", "+Inf"] == 61.0
         assert samples(tmp_path, catalogue.IN_FLIGHT) == {("", "fraud", ""): 0.0}
-    names = {file.name for file in tmp_path.iterdir() if file.is_file()}
+    names = {file.name for file in tmp_path.glob("*.db")}
     assert len(names) == 2 + len(list(tmp_path.glob(f"*_{os.getpid()}.db"))), names
     alive.end(alive.begin(), 200)
     assert samples(tmp_path, catalogue.REQUESTS)["_total", "fraud", "2", "champion", "200", ""] == 42.0

@@ -179,6 +179,7 @@ def _capacity(name: str, given: dict[str, float], console: Console) -> Any:
     if found is None:
         console.result(f"capacity is from CPU time alone; the twin knows queues: drillyard twin calibrate {model}")
         return None
+    console.say("asking the twin, which takes some seconds")
     answer = capacity(opened, found)
     p99, highest = answer.prediction.p99_ms, answer.sustainable_rps
     console.result(

@@ -69,33 +69,15 @@ def beyond_capacity() -> tuple[FromResult, ...]:
 def serve_cell(key: str, unit: str, place: str, says: str) -> FromResult:
     """Median over rounds of one server's figure: `SERVER/WORKLOAD/CONNECTIONS/FIELD`."""
     server, workload, connections, field = place.split("/")
-    path = f"cells/contender={server}/workload={workload}/connections={connections}/{field}"
-    return FromResult(
-        key=key,
-        unit=unit,
-        says=says,
-        result="bench-serve",
-        path=path,
-        reduce="median",
-        command="make bench-serve",
-        ages=_AGES,
-    )
+    path = f"contender={server}/workload={workload}/connections={connections}/{field}"
+    return _cell(key, unit, "bench-serve", path, says, "make bench-serve")
 
 
 def proxied(key: str, unit: str, place: str, says: str) -> FromResult:
     """Median over rounds of a large body's figure: `SERVER/WORKLOAD/FIELD`."""
     server, workload, field = place.split("/")
-    path = f"cells/contender={server}/workload={workload}/{field}"
-    return FromResult(
-        key=key,
-        unit=unit,
-        says=says,
-        result="bench-proxies",
-        path=path,
-        reduce="median",
-        command='make bench-serve ARGS="--parts proxies"',
-        ages=_AGES,
-    )
+    path = f"contender={server}/workload={workload}/{field}"
+    return _cell(key, unit, "bench-proxies", path, says, 'make bench-serve ARGS="--parts proxies"')
 
 
 def serve_ratio(key: str, place: str, says: str, *, of: str = "rows_per_s") -> FromResult:
@@ -121,3 +103,9 @@ def twin(model: str) -> tuple[FromResult, ...]:
 
 def _timing(key: str, unit: str, result: str, path: str, says: str, command: str) -> FromResult:
     return FromResult(key=key, unit=unit, says=says, result=result, path=path, command=command, ages=_AGES)
+
+
+def _cell(key: str, unit: str, result: str, path: str, says: str, command: str) -> FromResult:
+    """The median over the rounds of what `path` finds among the cells."""
+    found = _timing(key, unit, result, f"cells/{path}", says, command)
+    return found.model_copy(update={"reduce": "median"})

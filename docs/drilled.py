@@ -56,9 +56,8 @@ def faults() -> str:
     content = result("bench-faults")
     rows = []
     for row in content["faults"]:
-        latency = f"{row['p99_ms']:.0f} / {row['max_ms']:.0f}"
-        times = [_seconds(row.get(key)) for key in ("detected_after_s", "recovered_after_s", "whole_again_s")]
-        rows.append([row["purpose"], _lost(row), str(row["wrong_answers"]), latency, f"{row['disturbed_s']} s", *times])
+        times = _times(row, "detected_after_s", "recovered_after_s", "whole_again_s")
+        rows.append([row["purpose"], _lost(row), str(row["wrong_answers"]), *_disturbance(row), *times])
     head = ["fault", "failed requests", "wrong answers", "p99 / max, ms", "disturbed"]
     head += ["noticed after", "recovered after", "whole again after"]
     return f"{table(head, rows)}\n\n{content['rate_rps']:.0f} requests/s. {origin(content)}"
@@ -70,9 +69,8 @@ def nodes() -> str:
     rows = []
     for row in content["serving"]:
         again = f"{row['replicas_placed_again']} of {row['replicas']}"
-        times = [_seconds(row.get(key)) for key in ("whole_again_s", "recovered_after_s")]
-        latency = f"{row['p99_ms']:.0f} / {row['max_ms']:.0f}"
-        rows.append([row["purpose"], _lost(row), latency, f"{row['disturbed_s']} s", again, *times])
+        times = _times(row, "whole_again_s", "recovered_after_s")
+        rows.append([row["purpose"], _lost(row), *_disturbance(row), again, *times])
     head = ["fault", "failed requests", "p99 / max, ms", "disturbed", "replicas placed again"]
     served = table([*head, "whole again after", "recovered after"], rows)
     runs = content["training"]
@@ -172,8 +170,13 @@ def _lost(row: Any) -> str:
     return f"{row['failed']} of {row['requests']}" + (f" ({kinds})" if kinds else "")
 
 
-def _seconds(value: float | None) -> str:
-    return "" if value is None else f"{value:.1f} s"
+def _disturbance(row: Any) -> list[str]:
+    """p99 / max latency, and how long requests noticed."""
+    return [f"{row['p99_ms']:.0f} / {row['max_ms']:.0f}", f"{row['disturbed_s']} s"]
+
+
+def _times(row: Any, *keys: str) -> list[str]:
+    return ["" if row.get(key) is None else f"{row[key]:.1f} s" for key in keys]
 
 
 def _beside(figure: dict[str, Any], form: str, bar: float | None) -> str:
@@ -183,8 +186,6 @@ def _beside(figure: dict[str, Any], form: str, bar: float | None) -> str:
 
 
 def _with_ends(found: Any, form: str) -> str:
-    """A figure, or a median with the lowest and the highest."""
-    if not isinstance(found, dict):
-        return format(found, form)
+    """A median with the lowest and the highest."""
     value, low, high = (format(found[key], form) for key in ("value", "low", "high"))
     return f"{value} ({low} to {high})"
